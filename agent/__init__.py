@@ -1,0 +1,3 @@
+"""The device: capture, recognise, decide, keep, send."""
+
+__version__ = "0.1.0"

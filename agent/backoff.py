@@ -1,0 +1,16 @@
+"""Waiting times between attempts. Pure."""
+
+import random
+from collections.abc import Iterator
+
+
+def delays(first_s: float, cap_s: float, rng: random.Random) -> Iterator[float]:
+    """Yield capped exponential delays with jitter, for ever.
+
+    Each lies in [half, full] of first, 2 * first, 4 * first ... up to the cap, so that a fleet
+    whose broker restarts does not come back in step.
+    """
+    full = first_s
+    while True:
+        yield full * (0.5 + 0.5 * rng.random())
+        full = min(cap_s, full * 2)

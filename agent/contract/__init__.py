@@ -1,0 +1,1 @@
+"""What device and cloud agree on. Pure: values in, values out."""

@@ -1,0 +1,245 @@
+"""Messages between device and cloud. Pure.
+
+All are frozen, schema-versioned and ignore unknown fields, so old and new peers coexist.
+Times are unix seconds (float, UTC). Scores are probabilities in 0..1.
+"""
+
+import json
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agent.contract.errors import BadContentError
+from agent.contract.ids import CameraName, DeviceId, ItemId
+
+MAX_JSON_BYTES: Final = 64 * 1024
+SCHEMA: Final = 1
+
+Text = Annotated[str, Field(max_length=200)]
+Label = Annotated[str, Field(min_length=1, max_length=120)]
+Score = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+Time = Annotated[float, Field(ge=0.0, le=2.0**33, allow_inf_nan=False)]
+Sequence = Annotated[int, Field(ge=0, le=2**53)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+Pixel = Annotated[int, Field(ge=0, le=65_535)]
+
+Reason = Literal["uncertain", "audit", "wanted"]
+"""Why a look was kept: below the margin, the audit share, or asked for by advice."""
+
+Outcome = Literal["label", "none", "unreadable", "person", "rejected"]
+"""How a second look ended.
+
+`label`: one of the profile's classes; `none`: none of these; `unreadable`: nobody could tell;
+`person`: machines could not settle it; `rejected`: it could not be asked at all.
+"""
+
+SightingState = Literal["provisional", "confirmed", "revised"]
+CameraState = Literal[
+    "starting", "ok", "absent", "stalled", "frozen", "black", "undecodable", "ended"
+]
+
+
+class Message(BaseModel):
+    """Base of all messages."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
+    schema_version: int = Field(default=SCHEMA, ge=1)
+
+
+class ScoredLabel(BaseModel):
+    """One class with its calibrated score."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    label: Label
+    score: Score
+
+
+class LookMeta(Message):
+    """All of a look but its pictures."""
+
+    look_id: ItemId
+    device: DeviceId
+    camera: CameraName
+    sighting_id: ItemId
+    captured_at: Time
+    clock_synced: bool = True
+    frame: Count
+    frame_size: tuple[Pixel, Pixel]
+    """Width and height in pixels."""
+    box: tuple[Pixel, Pixel, Pixel, Pixel]
+    """x0, y0, x1, y1 in pixels, exclusive ends."""
+    profile: Text
+    model: Text
+    """First 16 hexadecimal digits of the model file's sha256."""
+    agent: Text
+    reason: Reason
+    top: tuple[ScoredLabel, ...] = Field(max_length=16)
+    """Best first, full top-k; empty when the model saw nothing it knows."""
+    margin: Score
+    energy: float = Field(allow_inf_nan=False)
+    context: Literal["none", "thumbnail", "frame"] = "none"
+
+
+class CameraReport(BaseModel):
+    """State of one camera."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    camera: CameraName
+    state: CameraState
+    since: Time
+    detail: Text = ""
+
+
+class Status(Message):
+    """Retained on `status`; the last will says `online=False`."""
+
+    device: DeviceId
+    online: bool
+    at: Time
+    cameras: tuple[CameraReport, ...] = ()
+    problems: tuple[Text, ...] = ()
+
+
+class Event(Message):
+    """A sighting for anyone who consumes recognition results."""
+
+    device: DeviceId
+    camera: CameraName
+    sighting_id: ItemId
+    state: SightingState
+    label: Label | None
+    """None: nothing of the profile (only in a revised sighting)."""
+    was: Label | None = None
+    """The label before a revision."""
+    score: Score
+    first_seen: Time
+    last_seen: Time
+    frames: Count
+    box: tuple[Pixel, Pixel, Pixel, Pixel]
+    model: Text
+
+
+class Telemetry(Message):
+    """Periodic figures of one device."""
+
+    device: DeviceId
+    at: Time
+    uptime_s: float = Field(ge=0)
+    frames: Count
+    fps: float = Field(ge=0)
+    invoke_ms: float = Field(ge=0)
+    sightings: Count
+    looks_kept: Count
+    looks_dropped: dict[str, Count] = Field(default_factory=dict, max_length=32)
+    spool_looks: Count
+    spool_bytes: Count
+    spool_evicted: Count
+    temperature_c: float | None = None
+    score_histogram: tuple[Count, ...] = Field(default=(), max_length=32)
+    """Counts of top scores in ten equal bins over 0..1."""
+
+
+class Refusal(BaseModel):
+    """Why a signed message changed nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    channel: Text
+    seq: Sequence | None
+    reason: Text
+    at: Time
+
+
+class Reported(Message):
+    """Retained on `reported`: what the device runs."""
+
+    device: DeviceId
+    at: Time
+    agent: Text
+    profile: Text
+    model: Text
+    config_seq: Sequence = 0
+    advice_seq: Sequence = 0
+    verdict_seq: Sequence = 0
+    config: dict[str, Any] = Field(default_factory=dict)
+    """The settings in force, by key."""
+    capabilities: tuple[Text, ...] = ()
+    refused: tuple[Refusal, ...] = Field(default=(), max_length=8)
+
+
+class Receipt(Message):
+    """The cloud's word that these looks are durably stored (or can never be)."""
+
+    look_ids: tuple[ItemId, ...] = Field(default=(), max_length=512)
+    quarantined: tuple[ItemId, ...] = Field(default=(), max_length=512)
+    """Stored aside because their content is bad: resending cannot help."""
+
+
+class Verdict(BaseModel):
+    """The answer to one look; repeats what a restarted device needs to revise its sighting."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    look_id: ItemId
+    sighting_id: ItemId
+    camera: CameraName
+    captured_at: Time
+    device_label: Label | None
+    outcome: Outcome
+    label: Label | None = None
+    confidence: Score = 0.0
+
+
+class Verdicts(Message):
+    """A batch of verdicts under one rising sequence number."""
+
+    seq: Sequence
+    verdicts: tuple[Verdict, ...] = Field(max_length=64)
+
+
+class AdviceBody(Message):
+    """Guidance from label statistics; applied within the device's own limits, until it expires."""
+
+    wanted: tuple[Label, ...] = Field(default=(), max_length=64)
+    """Classes to collect, worst first."""
+    confused: tuple[tuple[Label, Label, Count], ...] = Field(default=(), max_length=64)
+    """(device said, verdict says, how often)."""
+    thresholds: dict[Label, Score] = Field(default_factory=dict, max_length=512)
+    """Per-class margin below which a prediction is uncertain."""
+    based_on: Count = 0
+    """How many labelled looks the advice rests on."""
+
+
+class DesiredBody(Message):
+    """Fleet config: settings by key, each validated against `contract.config.Settings`."""
+
+    settings: dict[str, Any] = Field(max_length=64)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def to_json(message: BaseModel) -> bytes:
+    """Encode a message as compact UTF-8 JSON."""
+    return message.model_dump_json().encode()
+
+
+def from_json(kind: type[M], payload: bytes, max_bytes: int = MAX_JSON_BYTES) -> M:
+    """Decode and validate a JSON message.
+
+    Raises:
+        BadContentError: too big, not JSON, nested too deep, or not a `kind`.
+    """
+    if len(payload) > max_bytes:
+        raise BadContentError(f"{kind.__name__}: {len(payload)} bytes, at most {max_bytes}")
+    try:
+        return kind.model_validate(json.loads(payload))
+    except (ValidationError, ValueError, RecursionError) as error:
+        raise BadContentError(f"{kind.__name__}: {first_problem(error)}") from error
+
+
+def first_problem(error: Exception) -> str:
+    """Say the first problem of a validation error in one line: place, what is wrong, value."""
+    if not isinstance(error, ValidationError):
+        return " ".join(str(error).split())[:200] or type(error).__name__
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"]) or "message"
+    return f"{place}: {problem['msg']} (got {str(problem['input'])[:60]!r})"[:300]

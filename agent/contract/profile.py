@@ -1,0 +1,125 @@
+"""A profile: one recognition task as one TOML file. Pure."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from agent.contract.errors import BadContentError
+from agent.contract.messages import Label, first_problem
+
+ProposalKind = Literal["whole-frame", "zones", "detector", "motion", "colour"]
+Symmetry = Literal["none", "horizontal", "vertical", "both"]
+
+
+class ProfileClass(BaseModel):
+    """One class of the task."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    label: Label
+    description: str = Field(max_length=400)
+    """What a person would need to know to tell it; part of the prompt."""
+    symmetry: Symmetry = "none"
+    """Flips that leave the class what it is."""
+    mirror: str = ""
+    """Label of the class that a left-right flip turns it into."""
+    aliases: tuple[str, ...] = ()
+    """Names that stock models use for it."""
+
+
+class ProposeConfig(BaseModel):
+    """How regions of a frame are proposed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    kind: ProposalKind = "whole-frame"
+    zones: tuple[tuple[float, float, float, float], ...] = Field(default=(), max_length=64)
+    """x0, y0, x1, y1 as shares of the frame, 0..1."""
+    min_score: float = Field(default=0.3, ge=0.0, le=1.0)
+    """Detector: lowest score that proposes a region."""
+    min_size: int = Field(default=16, ge=2, le=4096)
+    """Motion and colour: smallest side of a region in pixels."""
+    max_regions: int = Field(default=8, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _zones_are_boxes(self) -> "ProposeConfig":
+        for x0, y0, x1, y1 in self.zones:
+            if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
+                raise ValueError(f"zone {(x0, y0, x1, y1)}: need 0 <= x0 < x1 <= 1, same for y")
+        if (self.kind == "zones") != bool(self.zones):
+            raise ValueError("zones go with kind = 'zones', and it needs at least one")
+        return self
+
+
+class Augmentation(BaseModel):
+    """How far training may distort this task's images."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    rotate_degrees: float = Field(default=10.0, ge=0, le=180)
+    scale: float = Field(default=0.15, ge=0, le=0.9)
+    shift: float = Field(default=0.08, ge=0, le=0.5)
+    shear: float = Field(default=0.1, ge=0, le=0.5)
+    brightness: float = Field(default=0.4, ge=0, le=0.9)
+
+
+class Budget(BaseModel):
+    """Default ceilings of what one device sends up."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    looks_per_day: int = Field(default=500, ge=0, le=1_000_000)
+    bytes_per_day: int = Field(default=4_000_000, ge=0, le=10_000_000_000)
+
+
+class Profile(BaseModel):
+    """The whole task."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    title: str
+    research_only: bool = False
+    instructions: str = Field(max_length=4000)
+    """What the second look is told about the task, before the classes."""
+    classes: tuple[ProfileClass, ...] = Field(min_length=2, max_length=512, alias="class")
+    propose: ProposeConfig = ProposeConfig()
+    augmentation: Augmentation = Augmentation()
+    budget: Budget = Budget()
+    model: str = ""
+    """Shipped model file, by name in `agent/models`; empty: none is shipped."""
+    verify: bool = False
+    """True: regions of a detector go through a classifier; False: its class is the prediction."""
+
+    @model_validator(mode="after")
+    def _labels_are_one_set(self) -> "Profile":
+        labels = [c.label for c in self.classes]
+        if len(set(labels)) != len(labels):
+            raise ValueError("class labels must differ")
+        for item in self.classes:
+            if item.mirror and item.mirror not in labels:
+                raise ValueError(f"class {item.label!r}: mirror {item.mirror!r} is no class")
+        return self
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels in class order."""
+        return tuple(c.label for c in self.classes)
+
+    def canonical(self, label: str) -> str | None:
+        """Return the profile's label for a model's label or alias; None where it has none."""
+        for item in self.classes:
+            if label == item.label or label in item.aliases:
+                return item.label
+        return None
+
+
+def parse_profile(document: dict[str, object], source: str) -> Profile:
+    """Validate a profile.
+
+    Args:
+        document: Parsed TOML.
+        source: File name, for the message.
+
+    Raises:
+        BadContentError: names file, key, problem and value.
+    """
+    try:
+        return Profile.model_validate(document)
+    except ValidationError as error:
+        raise BadContentError(f"{source}: {first_problem(error)}") from error

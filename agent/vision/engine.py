@@ -1,0 +1,220 @@
+"""A model file ready to look at pixels: pre-processing, runtime, scores. Shell."""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from agent.contract.errors import BadContentError, UnavailableError
+from agent.contract.manifest import InputSpec, ModelManifest, parse_labels, read_metadata
+from agent.vision.preprocess import difference_hash, fill_input, integer_limits, pixel_table
+from agent.vision.runtime import Runtime, RuntimeName, TensorSpec
+from agent.vision.scores import best_two, calibrated, dequantise, to_logits
+from agent.vision.types import (
+    Box,
+    Detection,
+    FloatArray,
+    Image,
+    Prediction,
+    Region,
+    whole,
+)
+
+MAX_MODEL_BYTES: Final = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model file read and checked, not yet given to an interpreter."""
+
+    data: bytes = field(repr=False)
+    source: str
+    sha256: str
+    labels: tuple[str, ...]
+    manifest: ModelManifest | None
+
+    @property
+    def version(self) -> str:
+        """First 16 hexadecimal digits of the sha256: the model's name in messages."""
+        return self.sha256[:16]
+
+
+def read_model(path: Path, labels_path: Path | None = None, sha256: str = "") -> ModelFile:
+    """Read a model file with its labels.
+
+    Args:
+        path: The `.tflite` file.
+        labels_path: Label file, one a line; None: appended labels, else a side file named
+            like the model (`x.labels.txt`, `x.txt`).
+        sha256: Expected hash; empty: not checked.
+
+    Raises:
+        BadContentError: wrong hash, no labels, or broken metadata.
+        UnavailableError: a file cannot be read.
+    """
+    data = _read_file(path, MAX_MODEL_BYTES)
+    digest = hashlib.sha256(data).hexdigest()
+    if sha256 and digest != sha256:
+        raise BadContentError(f"{path}: sha256 {digest}, expected {sha256}; fetch it again")
+    try:
+        labels, manifest = read_metadata(data)
+        side = labels_path or (None if labels else _side_file(path))
+        if side:
+            labels = parse_labels(_read_file(side, MAX_MODEL_BYTES))
+    except BadContentError as error:
+        raise BadContentError(f"{path}: {error}") from error
+    return ModelFile(data, str(path), digest, labels or (), manifest)
+
+
+def _read_file(path: Path, max_bytes: int) -> bytes:
+    try:
+        if path.stat().st_size > max_bytes:
+            raise BadContentError(f"{path}: over {max_bytes} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise UnavailableError(f"{path}: {error.strerror}; check the path") from error
+
+
+def _side_file(path: Path) -> Path | None:
+    for name in (f"{path.stem}.labels.txt", f"{path.stem}.txt"):
+        if path.with_name(name).is_file():
+            return path.with_name(name)
+    return None
+
+
+class Engine:
+    """One model: regions in, predictions out. Not thread-safe: one thread owns it.
+
+    Raises:
+        BadContentError: shapes, dtypes or label count do not fit together.
+        UnavailableError: no TFLite runtime is installed.
+    """
+
+    def __init__(
+        self,
+        model: ModelFile,
+        runtime: RuntimeName = "auto",
+        threads: int = 1,
+        pixel_range: tuple[float, float] | None = None,
+    ) -> None:
+        """Load the model; `pixel_range` is for float models without a manifest."""
+        self.model = model
+        self._runtime = Runtime(model.data, model.source, runtime, threads)
+        self.runtime_name = self._runtime.name
+        manifest = model.manifest
+        self._spec = manifest.input if manifest else InputSpec(pixel_range=pixel_range)
+        self._temperature = manifest.temperature if manifest else 1.0
+        tensor = self._runtime.input
+        try:
+            self._table = pixel_table(tensor.dtype, tensor.quantisation, self._spec.pixel_range)
+        except BadContentError as error:
+            raise BadContentError(f"{model.source}: {error}") from error
+        self.is_detector = _is_detector(self._runtime.outputs)
+        self._check_outputs()
+        self._probabilities = not self.is_detector and self._gives_probabilities()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels in class order."""
+        return self.model.labels
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Width and height of the model input in pixels."""
+        _, height, width, _ = self._runtime.input.shape
+        return width, height
+
+    def classify(self, image: Image, region: Region, with_hash: bool = True) -> Prediction:
+        """Classify one region.
+
+        Args:
+            image: The frame, BGR uint8.
+            region: Where to look; widened by the manifest's margin, cut to the frame.
+            with_hash: False saves about 10 us where nobody needs the dHash.
+        """
+        box = region.box.widened(self._spec.margin, image.shape[1], image.shape[0])
+        small = self._run(image, box)
+        spec = self._runtime.outputs[0]
+        values = dequantise(self._runtime.output(spec)[0], spec.quantisation)
+        scores, energy = calibrated(to_logits(values, self._probabilities), self._temperature)
+        index, score, margin = best_two(scores)
+        dhash = difference_hash(small) if with_hash else 0
+        return Prediction(region, index, self.labels[index], score, margin, energy, scores, dhash)
+
+    def logits(self, image: Image, box: Box) -> FloatArray:
+        """Return the raw logits of a box, margin not added: for calibration and export checks."""
+        self._run(image, box)
+        spec = self._runtime.outputs[0]
+        values = dequantise(self._runtime.output(spec)[0], spec.quantisation)
+        return to_logits(values, self._probabilities)
+
+    def detect(self, image: Image, min_score: float) -> tuple[Detection, ...]:
+        """Find objects in a whole frame, best first.
+
+        Outputs as of TFLite_Detection_PostProcess: boxes (1, n, 4) as relative
+        ymin, xmin, ymax, xmax; classes (1, n); scores (1, n); count (1).
+        """
+        self._run(image, whole(image))
+        boxes, classes, scores, count = (
+            dequantise(self._runtime.output(s), s.quantisation) for s in self._runtime.outputs
+        )
+        height, width = image.shape[:2]
+        found = []
+        for i in range(min(int(count.flat[0]), boxes.shape[1])):
+            box = _to_box(boxes[0, i], width, height)
+            index = int(classes[0, i])
+            if scores[0, i] >= min_score and box.area > 0 and 0 <= index < len(self.labels):
+                found.append(Detection(box, index, min(1.0, float(scores[0, i]))))
+        return tuple(sorted(found, key=lambda d: -d.score))
+
+    def _run(self, image: Image, box: Box) -> Image:
+        # The view must not live across invoke(): the interpreter refuses to run then.
+        small = fill_input(
+            self._runtime.input_view(), image, box, self._table, self._spec.channels == "rgb"
+        )
+        self._runtime.invoke()
+        return small
+
+    def _check_outputs(self) -> None:
+        if not self.labels:
+            raise BadContentError(
+                f"{self.model.source}: no labels inside or beside it; give --labels FILE or"
+                " [model] labels"
+            )
+        if self.is_detector:
+            return
+        shapes = [s.shape for s in self._runtime.outputs]
+        if len(shapes) != 1 or len(shapes[0]) != 2 or shapes[0][0] != 1:
+            raise BadContentError(
+                f"{self.model.source}: outputs {shapes}, need (1, classes) or the four of"
+                " TFLite_Detection_PostProcess"
+            )
+        if shapes[0][1] != len(self.labels):
+            raise BadContentError(
+                f"{self.model.source}: {shapes[0][1]} outputs but {len(self.labels)} labels;"
+                " give the label file made for this model"
+            )
+
+    def _gives_probabilities(self) -> bool:
+        if self.model.manifest:
+            return self.model.manifest.output == "probabilities"
+        spec = self._runtime.outputs[0]
+        if spec.quantisation.scale:
+            lowest, _ = integer_limits(spec.dtype)
+            return spec.quantisation.scale <= 1 / 255 and spec.quantisation.zero_point == lowest
+        grey = np.full((8, 8, 3), 128, np.uint8)
+        self._run(grey, whole(grey))
+        values = dequantise(self._runtime.output(spec)[0], spec.quantisation)
+        return bool(values.min() >= 0 and abs(float(values.sum()) - 1) < 0.02)
+
+
+def _is_detector(outputs: tuple[TensorSpec, ...]) -> bool:
+    shapes = [s.shape for s in outputs]
+    return len(shapes) == 4 and len(shapes[0]) == 3 and shapes[0][2] == 4
+
+
+def _to_box(relative: FloatArray, width: int, height: int) -> Box:
+    y0, x0, y1, x1 = (float(v) for v in np.clip(relative, 0.0, 1.0))
+    return Box(round(x0 * width), round(y0 * height), round(x1 * width), round(y1 * height))

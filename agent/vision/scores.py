@@ -1,0 +1,59 @@
+"""From output tensor to calibrated scores. Pure."""
+
+import math
+from typing import Final
+
+import numpy as np
+
+from agent.vision.preprocess import Quantisation, Tensor
+from agent.vision.types import FloatArray
+
+FLOOR: Final = 1e-6
+"""Stands in for a probability of 0; small enough that 1,000 classes at it add nothing."""
+
+
+def dequantise(raw: Tensor, quantisation: Quantisation) -> FloatArray:
+    """Return real values as float32; a float tensor passes through."""
+    if quantisation.scale == 0.0:
+        return raw.astype(np.float32)
+    # Subtract as float: int8 minus a zero point overflows in int8.
+    values: FloatArray = raw.astype(np.float32) - np.float32(quantisation.zero_point)
+    values *= np.float32(quantisation.scale)
+    return values
+
+
+def to_logits(values: FloatArray, probabilities: bool) -> FloatArray:
+    """Return logits; of softmax outputs their logarithm, floored so that zeros stay finite."""
+    return np.log(np.maximum(values, FLOOR)) if probabilities else values
+
+
+def calibrated(logits: FloatArray, temperature: float) -> tuple[FloatArray, float]:
+    """Return probabilities and energy at a temperature.
+
+    Args:
+        logits: Shape (classes,).
+        temperature: > 0.
+
+    Returns:
+        softmax(logits / T), shape (classes,), and -T * logsumexp(logits / T).
+    """
+    scaled = logits / np.float32(temperature)
+    peak = scaled.max()
+    exps = np.exp(scaled - peak)
+    total = float(exps.sum())
+    return exps / np.float32(total), -temperature * (float(peak) + math.log(total))
+
+
+def best_two(scores: FloatArray) -> tuple[int, float, float]:
+    """Return index and score of the best class, and the margin to the second (1 class: score)."""
+    index = int(scores.argmax())
+    best = float(scores[index])
+    if scores.size == 1:
+        return index, best, best
+    second = float(np.partition(scores, -2)[-2])
+    return index, best, best - second
+
+
+def top_k(scores: FloatArray, k: int) -> list[int]:
+    """Return the indices of the k best classes, best first."""
+    return [int(i) for i in np.argsort(scores)[::-1][:k]]

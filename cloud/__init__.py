@@ -1,0 +1,1 @@
+"""The worker: ingest, label, gather, advise, train, judge, release."""
