@@ -16,7 +16,8 @@ from agent.contract.messages import first_problem
 from agent.contract.profile import ProposeConfig
 
 SCHEMES = (
-    "v4l2", "rtsp", "rtsps", "http", "https", "file", "dir", "rpicam", "jetson", "gst-test", "scene",
+    "v4l2", "rtsp", "rtsps", "http", "https", "file", "dir",
+    "rpicam", "jetson", "gst-test", "scene",
 )  # fmt: skip
 Context = Literal["none", "thumbnail", "frame"]
 CONTEXTS: tuple[Context, ...] = ("none", "thumbnail", "frame")
