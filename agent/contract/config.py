@@ -158,12 +158,16 @@ class Settings(_Strict):
     """None: the profile's."""
     bytes_per_day: int | None = Field(default=None, ge=0, le=10_000_000_000)
     looks_per_sighting: int = Field(default=2, ge=1, le=50)
+    min_side: int = Field(default=16, ge=4, le=512)
+    """Regions whose shorter side has fewer pixels are not asked about."""
     duplicate_bits: int = Field(default=6, ge=0, le=32)
     """Model inputs whose dHashes differ in at most so many bits are duplicates."""
     context: Context = "none"
     crop_quality: int = Field(default=85, ge=30, le=95)
     crop_max_side: int = Field(default=96, ge=32, le=512)
     """Regions are scaled down to at most so many pixels a side before coding."""
+    crop_max_bytes: int = Field(default=3_000, ge=500, le=60_000)
+    """Quality, then size, are lowered until a region's JPEG fits."""
     max_fps: float = Field(default=0.0, ge=0.0, le=240.0)
     """Frames classified per second and camera; 0: all."""
     min_hits: int = Field(default=2, ge=1, le=30)

@@ -192,6 +192,8 @@ class Verdicts(Message):
     """A batch of verdicts under one rising sequence number."""
 
     seq: Sequence
+    after: Sequence = 0
+    """The batch before it: a device that has not applied that far waits for the missing ones."""
     verdicts: tuple[Verdict, ...] = Field(max_length=64)
 
 

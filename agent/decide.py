@@ -1,0 +1,108 @@
+"""Which predictions are worth a second look, and why. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, get_args
+
+from agent.budget import Budget
+from agent.contract.messages import Reason
+from agent.vision.preprocess import hash_distance
+from agent.vision.types import Prediction
+
+Dropped = Literal["sure", "small", "enough", "duplicate", "budget"]
+REASONS: Final = frozenset(get_args(Reason))
+TYPICAL_LOOK_BYTES: Final = 2_500
+WANTED_SHARE: Final = 0.25
+"""Share of confident sightings of a wanted class that are asked about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """When to ask."""
+
+    threshold: float
+    """Calibrated margin, 0..1, below which a prediction is uncertain."""
+    audit_share: float
+    looks_per_sighting: int
+    duplicate_bits: int
+    min_side: int
+    """Regions smaller than this many pixels tell nobody anything."""
+    class_thresholds: Mapping[str, float] = field(default_factory=dict)
+    """From advice, within the device's limits; replaces `threshold` for its class."""
+    wanted: frozenset[str] = frozenset()
+    """Classes that advice asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was already kept."""
+
+    of_sighting: int
+    """Looks kept of this sighting."""
+    hashes: Sequence[int]
+    """dHashes of looks kept lately, on this camera."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Keep or not, and why."""
+
+    why: Reason | Dropped
+
+    @property
+    def keep(self) -> bool:
+        """True where the region is asked about."""
+        return self.why in REASONS
+
+
+def decide(
+    prediction: Prediction,
+    sighting_id: str,
+    policy: Policy,
+    budget: Budget,
+    seen: Seen,
+    now: float,
+) -> Decision:
+    """Decide about one prediction.
+
+    Args:
+        prediction: Of a region that belongs to a sighting.
+        sighting_id: 32 hexadecimal digits; its random tail also draws the audit.
+        policy: When to ask.
+        budget: What may still be sent.
+        seen: What was already kept.
+        now: Monotonic seconds.
+    """
+    reason = _reason(prediction, sighting_id, policy, seen)
+    if reason is None:
+        return Decision("sure")
+    box = prediction.region.box
+    if min(box.width, box.height) < policy.min_side:
+        return Decision("small")
+    if seen.of_sighting >= policy.looks_per_sighting:
+        return Decision("enough")
+    if any(hash_distance(prediction.dhash, h) <= policy.duplicate_bits for h in seen.hashes):
+        return Decision("duplicate")
+    if not budget.affords(TYPICAL_LOOK_BYTES, now):
+        return Decision("budget")
+    return Decision(reason)
+
+
+def _reason(prediction: Prediction, sighting_id: str, policy: Policy, seen: Seen) -> Reason | None:
+    threshold = policy.class_thresholds.get(prediction.label, policy.threshold)
+    if prediction.margin < threshold:
+        return "uncertain"
+    if seen.of_sighting:
+        return None
+    if prediction.label in policy.wanted and audit_draw(sighting_id, "wanted") < WANTED_SHARE:
+        return "wanted"
+    return "audit" if audit_draw(sighting_id, "audit") < policy.audit_share else None
+
+
+def audit_draw(sighting_id: str, purpose: str) -> float:
+    """Return a number in 0..1 fixed by the random tail of a sighting's id.
+
+    One draw a sighting and purpose, not one a frame: a long sighting is not audited more often.
+    """
+    digits = sighting_id[-8:] if purpose == "audit" else sighting_id[-16:-8]
+    return int(digits, 16) / 2**32

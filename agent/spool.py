@@ -1,0 +1,279 @@
+"""Looks waiting for their receipt: one file each, and a SQLite index. Adapter.
+
+The files are the truth. A look is a file named by its id, written, synced and renamed before it
+counts as accepted; the index only remembers what to send when, and is rebuilt from the files
+where the two differ. Files rather than blobs: on a full disk `unlink` still works, SQLite's
+DELETE does not.
+"""
+
+import logging
+import os
+import shutil
+import sqlite3
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.contract.codec import Look, decode_look, encode_look
+from agent.contract.config import SpoolConfig
+from agent.contract.errors import BadContentError, UnavailableError
+from agent.files import sync_folder, write_synced
+
+log = logging.getLogger(__name__)
+
+SCHEMA: Final = 1
+SUFFIX: Final = ".look"
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS looks (
+  look_id TEXT PRIMARY KEY,
+  bytes INTEGER NOT NULL,
+  value REAL NOT NULL,
+  captured_at REAL NOT NULL,
+  reason TEXT NOT NULL,
+  label TEXT NOT NULL,
+  camera TEXT NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  due_at REAL NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS looks_due ON looks (due_at, captured_at);
+CREATE INDEX IF NOT EXISTS looks_value ON looks (value, captured_at);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolItem:
+    """One waiting look, as the index knows it."""
+
+    look_id: str
+    bytes: int
+    captured_at: float
+    reason: str
+    label: str
+    camera: str
+    attempts: int
+
+
+class Spool:
+    """Accepted looks on disk, bounded in bytes. Safe to call from several threads.
+
+    Raises:
+        UnavailableError: the folder cannot be written.
+        BadContentError: the index was made by a newer version.
+    """
+
+    def __init__(self, folder: Path, config: SpoolConfig) -> None:
+        """Open (and where needed repair) the spool in `folder`."""
+        self._folder = folder
+        self._looks = folder / "looks"
+        self._config = config
+        self._lock = threading.Lock()
+        self.accepted = 0
+        self.evicted = 0
+        try:
+            self._looks.mkdir(parents=True, exist_ok=True)
+            self._db = _open_index(folder / "spool.db")
+            self._reconcile()
+        except (OSError, sqlite3.OperationalError) as error:
+            raise UnavailableError(f"spool {folder}: {error}; check disk and owner") from error
+        self._bytes = int(self._one("SELECT COALESCE(SUM(bytes), 0) FROM looks"))
+
+    def put(self, looks: Sequence[Look]) -> list[str]:
+        """Accept looks: when this returns, they are on disk.
+
+        Returns:
+            Ids of the accepted looks; a look that is too large, or that the byte bound has no
+            room for, is left out and counted as evicted.
+
+        Raises:
+            OSError, sqlite3.Error: the disk refused; nothing of this batch is accepted twice,
+                and files already written are found again at the next start.
+        """
+        with self._lock:
+            rows = [row for look in looks if (row := self._write(look))]
+            if rows:
+                sync_folder(self._looks)
+                with self._db:
+                    self._db.executemany(
+                        "INSERT OR IGNORE INTO looks (look_id, bytes, value, captured_at, reason,"
+                        " label, camera) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                        rows,
+                    )
+            ids = [str(row[0]) for row in rows]
+            self._ledger("accepted", ids)
+            self.accepted += len(ids)
+            return ids
+
+    def due(self, limit: int, now: float) -> list[SpoolItem]:
+        """Return looks to send now, the oldest first."""
+        with self._lock:
+            found = self._db.execute(
+                "SELECT look_id, bytes, captured_at, reason, label, camera, attempts FROM looks"
+                " WHERE due_at <= ? ORDER BY due_at, captured_at LIMIT ?",
+                (now, limit),
+            ).fetchall()
+        return [SpoolItem(*row) for row in found]
+
+    def payload(self, look_id: str) -> bytes | None:
+        """Return a look's bytes as sent; None where its file is gone (and forget its row)."""
+        try:
+            return self._path(look_id).read_bytes()
+        except FileNotFoundError:
+            self.forget([look_id])
+            return None
+
+    def sent(self, look_id: str, due_at: float) -> None:
+        """Note that a look was sent; without a receipt it is due again at `due_at`."""
+        with self._lock, self._db:
+            self._db.execute(
+                "UPDATE looks SET attempts = attempts + 1, due_at = ? WHERE look_id = ?",
+                (due_at, look_id),
+            )
+
+    def hasten(self, due_at: float) -> None:
+        """Make every look due by `due_at` at the latest (after a reconnect)."""
+        with self._lock, self._db:
+            self._db.execute("UPDATE looks SET due_at = ? WHERE due_at > ?", (due_at, due_at))
+
+    def forget(self, look_ids: Iterable[str]) -> int:
+        """Delete looks that have their receipt. Returns how many were there."""
+        ids = [i for i in look_ids if self._path(i).parent == self._looks]
+        with self._lock:
+            known = [r for i in ids if (r := self._row(i))]
+            self._remove(known)
+            self._ledger("receipted", [str(row[0]) for row in known])
+            return len(known)
+
+    def totals(self) -> tuple[int, int]:
+        """Return how many looks wait, and their bytes."""
+        with self._lock:
+            return int(self._one("SELECT COUNT(*) FROM looks")), self._bytes
+
+    def close(self) -> None:
+        """Close the index."""
+        with self._lock:
+            self._db.close()
+
+    def _path(self, look_id: str) -> Path:
+        return self._looks / f"{look_id}{SUFFIX}"
+
+    def _one(self, query: str) -> float:
+        return float(self._db.execute(query).fetchone()[0])
+
+    def _row(self, look_id: str) -> tuple[str, int] | None:
+        row: tuple[str, int] | None = self._db.execute(
+            "SELECT look_id, bytes FROM looks WHERE look_id = ?", (look_id,)
+        ).fetchone()
+        return row
+
+    def _write(self, look: Look) -> tuple[object, ...] | None:
+        payload = encode_look(look)
+        self._make_room(len(payload))
+        if self._bytes + len(payload) > self._config.max_bytes:
+            self.evicted += 1
+            return None
+        write_synced(self._path(look.meta.look_id), payload)
+        self._bytes += len(payload)
+        return _row_of(look, len(payload))
+
+    def _make_room(self, size: int) -> None:
+        while self._bytes + size > self._config.max_bytes or self._short_of_space():
+            # Least valuable first, the oldest of equals.
+            lowest = self._db.execute(
+                "SELECT look_id, bytes FROM looks ORDER BY value, captured_at LIMIT 16"
+            ).fetchall()
+            if not lowest:
+                return
+            self._remove(lowest)
+            self._ledger("evicted", [row[0] for row in lowest])
+            self.evicted += len(lowest)
+            log.warning("looks_evicted n=%d spool_bytes=%d", len(lowest), self._bytes)
+
+    def _short_of_space(self) -> bool:
+        return shutil.disk_usage(self._looks).free < self._config.min_free_bytes
+
+    def _remove(self, rows: Sequence[tuple[str, int]]) -> None:
+        for look_id, size in rows:
+            self._path(look_id).unlink(missing_ok=True)
+            self._bytes -= size
+        with self._db:
+            self._db.executemany("DELETE FROM looks WHERE look_id = ?", [(r[0],) for r in rows])
+
+    def _ledger(self, word: str, ids: Sequence[str]) -> None:
+        if not self._config.ledger or not ids:
+            return
+        with (self._folder / "ledger.log").open("a") as file:
+            file.writelines(f"{word} {i}\n" for i in ids)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _reconcile(self) -> None:
+        """Make index and files agree: rows without file go, files without row come back."""
+        for leftover in self._looks.glob("*.tmp"):
+            leftover.unlink()
+        files = {p.name.removesuffix(SUFFIX): p for p in self._looks.glob(f"*{SUFFIX}")}
+        rows = {r[0] for r in self._db.execute("SELECT look_id FROM looks")}
+        found = []
+        for look_id in files.keys() - rows:
+            try:
+                payload = files[look_id].read_bytes()
+                found.append(_row_of(decode_look(payload), len(payload)))
+            except BadContentError as error:
+                log.warning("spool_file_unreadable file=%s reason=%s", files[look_id].name, error)
+                files[look_id].unlink()
+        with self._db:
+            gone = [(i,) for i in rows - files.keys()]
+            self._db.executemany("DELETE FROM looks WHERE look_id = ?", gone)
+            self._db.executemany(
+                "INSERT OR IGNORE INTO looks (look_id, bytes, value, captured_at, reason,"
+                " label, camera) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                found,
+            )
+            # A restarted process has no answers under way: everything is due.
+            self._db.execute("UPDATE looks SET due_at = 0")
+        # A crash between the files and the ledger: they were accepted all the same.
+        self._ledger("accepted", [str(row[0]) for row in found])
+
+
+def _row_of(look: Look, size: int) -> tuple[object, ...]:
+    meta = look.meta
+    # Audits answer "how good are we"; they go first when room is short.
+    value = 0.0 if meta.reason == "audit" else 1.0 - meta.margin
+    label = meta.top[0].label if meta.top else ""
+    return meta.look_id, size, value, meta.captured_at, meta.reason, label, meta.camera
+
+
+def _open_index(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, check_same_thread=False, timeout=10)
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > SCHEMA:
+        db.close()
+        raise BadContentError(f"{path}: made by a newer secondlook (schema {version}); upgrade")
+    db.execute("PRAGMA journal_mode=WAL")
+    # NORMAL: a power cut may cost the last rows, and the files bring them back.
+    db.execute("PRAGMA synchronous=NORMAL")
+    db.executescript(_TABLES)
+    db.execute(f"PRAGMA user_version={SCHEMA}")
+    return db
+
+
+def read_spool(folder: Path) -> list[SpoolItem]:
+    """List waiting looks without opening the spool for writing; works beside a live daemon.
+
+    Raises:
+        UnavailableError: there is no readable spool in `folder`.
+    """
+    path = folder / "spool.db"
+    try:
+        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
+        try:
+            rows = db.execute(
+                "SELECT look_id, bytes, captured_at, reason, label, camera, attempts FROM looks"
+                " ORDER BY captured_at"
+            ).fetchall()
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        raise UnavailableError(f"{path}: {error}; has the agent run here?") from error
+    return [SpoolItem(*row) for row in rows]

@@ -1,0 +1,101 @@
+"""Which config keys this device believes: one TUF root file, the rest is fetched. Adapter.
+
+The config key is the TUF target `keys/config.json` = `{"keys": [{"keyid": ..., "keytype": ...,
+"scheme": ..., "keyval": {...}}]}`. Verified metadata is cached in the state folder, so a device
+without its repository still knows the key it saw last, until that metadata expires.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from securesystemslib.exceptions import FormatError
+from securesystemslib.signer import Key, SSlibKey
+from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
+from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
+from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
+
+from agent.contract.config import TrustConfig
+from agent.contract.errors import BadContentError, UnavailableError
+from agent.contract.messages import first_problem
+
+log = logging.getLogger(__name__)
+CONFIG_KEYS: Final = "keys/config.json"
+CHUNK: Final = 64 * 1024
+
+
+class FileFetcher(FetcherInterface):
+    """Reads a repository in a folder, for `file://` addresses."""
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        path = Path(unquote(urlsplit(url).path))
+        try:
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK):
+                    yield chunk
+        except FileNotFoundError as error:
+            raise DownloadHTTPError(f"{path}: not there", 404) from error
+        except OSError as error:
+            raise DownloadError(f"{path}: {error}") from error
+
+
+def fetch_config_keys(config: TrustConfig, folder: Path) -> list[Key]:
+    """Refresh TUF metadata and return the config keys.
+
+    Args:
+        config: Root file and repository address.
+        folder: Where verified metadata and targets are cached.
+
+    Returns:
+        The keys; empty when the device has no root file.
+
+    Raises:
+        UnavailableError: root file or repository cannot be reached.
+        BadContentError: the repository does not verify, or its key target is not one.
+    """
+    if not config.root_file:
+        return []
+    base = config.repository.rstrip("/")
+    try:
+        root = Path(config.root_file).read_bytes()
+        for name in ("metadata", "targets"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        updater = Updater(
+            str(folder / "metadata"),
+            f"{base}/metadata/",
+            str(folder / "targets"),
+            f"{base}/targets/",
+            fetcher=FileFetcher() if base.startswith("file:") else Urllib3Fetcher(),
+            config=UpdaterConfig(),
+            bootstrap=root,
+        )
+        updater.refresh()
+        target = updater.get_targetinfo(CONFIG_KEYS)
+        if target is None:
+            raise BadContentError(f"{base}: has no target {CONFIG_KEYS}; run keys init again")
+        path = updater.find_cached_target(target) or updater.download_target(target)
+        return parse_keys(Path(path).read_bytes())
+    except RepositoryError as error:
+        raise BadContentError(f"{base}: {error}; was the repository made by this root?") from error
+    except (DownloadError, OSError) as error:
+        raise UnavailableError(f"{config.root_file} / {base}: {error}") from error
+
+
+def parse_keys(data: bytes) -> list[Key]:
+    """Read the key target.
+
+    Raises:
+        BadContentError: not the form that the module docstring shows.
+    """
+    try:
+        entries = json.loads(data)["keys"]
+        return [SSlibKey.from_dict(dict(e).pop("keyid"), _without_id(e)) for e in entries]
+    except (ValueError, KeyError, TypeError, FormatError) as error:
+        raise BadContentError(f"{CONFIG_KEYS}: {first_problem(error)}") from error
+
+
+def _without_id(entry: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in entry.items() if name != "keyid"}

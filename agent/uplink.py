@@ -1,0 +1,235 @@
+"""Everything between spool and broker, in one thread. Shell.
+
+A PUBACK is not delivery: a look leaves the spool on the cloud's receipt alone, and is sent again
+when none comes.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from agent.clock import Clock
+from agent.contract.codec import Look, decode_look, encode_look
+from agent.contract.errors import BadContentError
+from agent.contract.messages import (
+    Event,
+    Receipt,
+    Reported,
+    Status,
+    Telemetry,
+    Verdicts,
+    from_json,
+    to_json,
+)
+from agent.contract.topics import Channel, Topics
+from agent.notebook import Note, Notebook
+from agent.session import Inbound, Session
+from agent.spool import Spool, SpoolItem
+from agent.twin import Twin
+
+log = logging.getLogger(__name__)
+
+RESEND_S: Final = (20.0, 600.0)
+AFTER_RECONNECT_S: Final = 3.0
+WINDOW: Final = 64
+"""Looks sent and not yet receipted, at most."""
+EVENTS: Final = 16
+TICK_S: Final = 0.5
+TOPIC_BYTES: Final = 200
+"""Room for topic and headers below the broker's packet limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Where the uplink gets what it tells the world."""
+
+    status: Callable[[], Status]
+    reported: Callable[[], Reported]
+    telemetry: Callable[[], Telemetry]
+
+
+class Uplink:
+    """Sends looks, events and reports; takes receipts, verdicts and orders."""
+
+    def __init__(
+        self,
+        session: Session,
+        topics: Topics,
+        spool: Spool,
+        notebook: Notebook,
+        twin: Twin,
+        reports: Reports,
+        clock: Clock,
+    ) -> None:
+        """Wire the parts; `run` does the work."""
+        self._session = session
+        self._topics = topics
+        self._spool = spool
+        self._notebook = notebook
+        self._twin = twin
+        self._reports = reports
+        self._clock = clock
+        self._device = reports.status().device
+        self._awaited: dict[str, float] = {}
+        self._events: dict[int, Note] = {}
+        self._connections = 0
+        self._last_status: Status | None = None
+        self._report_due = True
+        self._telemetry_at = 0.0
+        self.progress = 0
+        self.receipted = 0
+        self.verdicts = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until told to stop."""
+        while not stop.is_set():
+            self._session.wake.wait(TICK_S)
+            self._session.wake.clear()
+            self.step()
+            self.progress += 1
+
+    def step(self) -> None:
+        """Do one round: take in what came, then send what is due."""
+        self._take_in()
+        if not self._session.connected:
+            return
+        if self._session.connections != self._connections:
+            self._greet()
+        self._send_status()
+        self._send_events()
+        self._send_looks()
+        self._send_reports()
+
+    def _greet(self) -> None:
+        self._connections = self._session.connections
+        self._last_status = None
+        self._report_due = True
+        self._events.clear()
+        self._awaited.clear()
+        # What was on the way when the link broke may be lost, whoever acknowledged it.
+        self._spool.hasten(self._clock.monotonic() + AFTER_RECONNECT_S)
+
+    def _take_in(self) -> None:
+        while True:
+            try:
+                self._handle(self._session.inbox.get_nowait())
+            except queue.Empty:
+                break
+            except BadContentError as error:
+                log.warning("message_refused reason=%s", error)
+        while not self._session.acks.empty():
+            ack = self._session.acks.get()
+            self._session.settle(ack.mid)
+            note = self._events.pop(ack.mid, None)
+            if note and ack.accepted:
+                self._notebook.published([note])
+            elif not ack.accepted and "subscribers" not in ack.reason:
+                log.warning("publish_refused reason=%s", ack.reason)
+            elif note:
+                # Nobody listens to events: that is nobody's loss, and no reason to repeat them.
+                self._notebook.published([note])
+
+    def _handle(self, message: Inbound) -> None:
+        _, channel = self._topics.parse(message.topic)
+        if channel == "receipt":
+            self._on_receipt(from_json(Receipt, message.payload))
+        elif channel == "verdict":
+            self._on_verdicts(from_json(Verdicts, message.payload))
+        elif channel in ("desired", "advice"):
+            self._report_due |= self._twin.receive(channel, message.payload)
+
+    def _on_receipt(self, receipt: Receipt) -> None:
+        ids = (*receipt.look_ids, *receipt.quarantined)
+        self.receipted += self._spool.forget(ids)
+        for look_id in ids:
+            self._awaited.pop(look_id, None)
+        if receipt.quarantined:
+            log.warning("looks_quarantined ids=%s", ",".join(receipt.quarantined))
+
+    def _on_verdicts(self, batch: Verdicts) -> None:
+        self._report_due = True
+        applied = int(self._notebook.fact("verdict_seq", 0))
+        if batch.seq <= applied or batch.after > applied:
+            return  # applied already, or one before it is missing: the report says how far we are
+        self._notebook.apply(batch.seq, batch.verdicts, self._reports.reported().model)
+        self.verdicts += len(batch.verdicts)
+
+    def _send_looks(self) -> None:
+        now = self._clock.monotonic()
+        self._awaited = {i: at for i, at in self._awaited.items() if at > now}
+        room = min(WINDOW - len(self._awaited), self._session.room)
+        for item in self._spool.due(room, now) if room > 0 else []:
+            payload = self._fitting(item)
+            if payload is None:
+                continue
+            if self._publish("look", payload) is None:
+                return
+            due_at = now + min(RESEND_S[1], RESEND_S[0] * 2.0**item.attempts)
+            self._spool.sent(item.look_id, due_at)
+            self._awaited[item.look_id] = due_at
+
+    def _fitting(self, item: SpoolItem) -> bytes | None:
+        """Return a look's bytes, without its context where the broker's limit asks for that."""
+        payload = self._spool.payload(item.look_id)
+        limit = self._session.max_packet
+        if payload is None or limit is None or len(payload) + TOPIC_BYTES <= limit:
+            return payload
+        look = decode_look(payload)
+        meta = look.meta.model_copy(update={"context": "none"})
+        slim = encode_look(Look(meta, look.jpeg))
+        if len(slim) + TOPIC_BYTES <= limit:
+            return slim
+        log.warning("look_over_broker_limit id=%s bytes=%d", item.look_id, len(slim))
+        self._spool.sent(item.look_id, self._clock.monotonic() + RESEND_S[1])
+        return None
+
+    def _send_events(self) -> None:
+        waiting = {n.sighting_id for n in self._events.values()}
+        for note in self._notebook.outbox(EVENTS):
+            if note.sighting_id in waiting or self._session.room <= 0:
+                continue
+            mid = self._publish("event", to_json(event_of(note, self._device)))
+            if mid is None:
+                return
+            self._events[mid] = note
+
+    def _send_status(self) -> None:
+        status = self._reports.status()
+        told = self._last_status
+        if told and status.model_copy(update={"at": told.at}) == told:
+            return
+        if self._publish("status", to_json(status), retain=True) is not None:
+            self._last_status = status
+
+    def _send_reports(self) -> None:
+        if self._report_due:
+            sent = self._publish("reported", to_json(self._reports.reported()), retain=True)
+            self._report_due = sent is None
+        now = self._clock.monotonic()
+        if now >= self._telemetry_at:
+            self._telemetry_at = now + self._twin.orders.settings.telemetry_period_s
+            self._publish("telemetry", to_json(self._reports.telemetry()))
+
+    def _publish(self, channel: Channel, payload: bytes, *, retain: bool = False) -> int | None:
+        return self._session.publish(self._topics.of(self._device, channel), payload, retain=retain)
+
+
+def event_of(note: Note, device: str) -> Event:
+    """Return the event that tells of a sighting."""
+    return Event(
+        device=device,
+        camera=note.camera,
+        sighting_id=note.sighting_id,
+        state=note.state,
+        label=note.label,
+        was=note.was,
+        score=note.score,
+        first_seen=note.first_seen,
+        last_seen=note.last_seen,
+        frames=note.frames,
+        box=note.box,
+        model=note.model,
+    )
