@@ -1,0 +1,103 @@
+"""Where in a frame to look. Shell."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.contract.errors import BadContentError
+from agent.contract.profile import ProposeConfig
+from agent.vision.engine import Engine
+from agent.vision.motion import MotionDetector
+from agent.vision.types import Box, Image, Region, whole
+
+
+class Proposer(Protocol):
+    """One way to find regions; belongs to one camera, may keep state between its frames."""
+
+    def propose(self, image: Image) -> tuple[Region, ...]:
+        """Return regions of a frame (BGR uint8), all inside it, the most promising first."""
+        ...
+
+
+class WholeFrame:
+    """The frame is the region."""
+
+    def propose(self, image: Image) -> tuple[Region, ...]:
+        """Return one region."""
+        return (Region(whole(image)),)
+
+
+@dataclass(frozen=True, slots=True)
+class Zones:
+    """Fixed boxes, as shares of the frame."""
+
+    zones: tuple[tuple[float, float, float, float], ...]
+
+    def propose(self, image: Image) -> tuple[Region, ...]:
+        """Return one region a zone, in their order; each at least one pixel."""
+        height, width = image.shape[:2]
+        regions = []
+        for x0, y0, x1, y1 in self.zones:
+            left, top = min(int(x0 * width), width - 1), min(int(y0 * height), height - 1)
+            right, bottom = max(left + 1, round(x1 * width)), max(top + 1, round(y1 * height))
+            regions.append(Region(Box(left, top, right, bottom)))
+        return tuple(regions)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorModel:
+    """A detection model; its regions carry score and class index."""
+
+    engine: Engine
+    min_score: float
+    max_regions: int
+
+    def propose(self, image: Image) -> tuple[Region, ...]:
+        """Return detections from `min_score` on, best first."""
+        found = self.engine.detect(image, self.min_score)[: self.max_regions]
+        return tuple(Region(d.box, d.score, d.index) for d in found)
+
+
+@dataclass(frozen=True, slots=True)
+class Colour:
+    """Patches in the colours of traffic signs."""
+
+    min_size: int
+    max_regions: int
+
+    def propose(self, image: Image) -> tuple[Region, ...]:
+        """Return coloured patches."""
+        from agent.vision.colour import propose_colour  # noqa: PLC0415
+
+        return propose_colour(image, self.min_size, self.max_regions)
+
+
+def make_proposer(config: ProposeConfig, detector: Engine | None) -> Proposer:
+    """Make the proposer of one camera.
+
+    Args:
+        config: The way and its limits.
+        detector: Detection model; needed for kind `detector`, may be shared by cameras of one
+            thread.
+
+    Raises:
+        BadContentError: kind `detector` without a detection model.
+    """
+    if config.kind == "zones":
+        return Zones(config.zones)
+    if config.kind == "motion":
+        return MotionDetector(config.min_size, config.max_regions)
+    if config.kind == "colour":
+        return Colour(config.min_size, config.max_regions)
+    if config.kind == "detector":
+        if detector is None or not detector.is_detector:
+            what = (
+                "no detection model is set"
+                if detector is None
+                else (f"{detector.model.source} is no detection model")
+            )
+            raise BadContentError(
+                f"propose kind 'detector': {what}; name one with"
+                " TFLite_Detection_PostProcess outputs under [model] detector (or file)"
+            )
+        return DetectorModel(detector, config.min_score, config.max_regions)
+    return WholeFrame()
