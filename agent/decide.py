@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, get_args
+from typing import Final, Literal, cast, get_args
 
 from agent.budget import Budget
 from agent.contract.messages import Reason
@@ -50,9 +50,9 @@ class Decision:
     why: Reason | Dropped
 
     @property
-    def keep(self) -> bool:
-        """True where the region is asked about."""
-        return self.why in REASONS
+    def reason(self) -> Reason | None:
+        """Why the region is asked about; None where it is not."""
+        return cast("Reason", self.why) if self.why in REASONS else None
 
 
 def decide(

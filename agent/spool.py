@@ -77,7 +77,7 @@ class Spool:
             self._reconcile()
         except (OSError, sqlite3.OperationalError) as error:
             raise UnavailableError(f"spool {folder}: {error}; check disk and owner") from error
-        self._bytes = int(self._one("SELECT COALESCE(SUM(bytes), 0) FROM looks"))
+        self._bytes = self._indexed_bytes()
 
     def put(self, looks: Sequence[Look]) -> list[str]:
         """Accept looks: when this returns, they are on disk.
@@ -91,15 +91,14 @@ class Spool:
                 and files already written are found again at the next start.
         """
         with self._lock:
-            rows = [row for look in looks if (row := self._write(look))]
-            if rows:
-                sync_folder(self._looks)
-                with self._db:
-                    self._db.executemany(
-                        "INSERT OR IGNORE INTO looks (look_id, bytes, value, captured_at, reason,"
-                        " label, camera) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                        rows,
-                    )
+            try:
+                rows = [row for look in looks if (row := self._write(look))]
+                if rows:
+                    sync_folder(self._looks)
+                    self._index(rows)
+            except (OSError, sqlite3.Error):
+                self._bytes = self._indexed_bytes()
+                raise
             ids = [str(row[0]) for row in rows]
             self._ledger("accepted", ids)
             self.accepted += len(ids)
@@ -157,6 +156,17 @@ class Spool:
 
     def _path(self, look_id: str) -> Path:
         return self._looks / f"{look_id}{SUFFIX}"
+
+    def _index(self, rows: Sequence[tuple[object, ...]]) -> None:
+        with self._db:
+            self._db.executemany(
+                "INSERT OR IGNORE INTO looks (look_id, bytes, value, captured_at, reason, label,"
+                " camera) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+
+    def _indexed_bytes(self) -> int:
+        return int(self._one("SELECT COALESCE(SUM(bytes), 0) FROM looks"))
 
     def _one(self, query: str) -> float:
         return float(self._db.execute(query).fetchone()[0])
@@ -225,13 +235,9 @@ class Spool:
         with self._db:
             gone = [(i,) for i in rows - files.keys()]
             self._db.executemany("DELETE FROM looks WHERE look_id = ?", gone)
-            self._db.executemany(
-                "INSERT OR IGNORE INTO looks (look_id, bytes, value, captured_at, reason,"
-                " label, camera) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                found,
-            )
             # A restarted process has no answers under way: everything is due.
             self._db.execute("UPDATE looks SET due_at = 0")
+        self._index(found)
         # A crash between the files and the ledger: they were accepted all the same.
         self._ledger("accepted", [str(row[0]) for row in found])
 

@@ -7,6 +7,8 @@ without its repository still knows the key it saw last, until that metadata expi
 
 import json
 import logging
+import random
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -18,12 +20,15 @@ from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
+from agent.backoff import delays
 from agent.contract.config import TrustConfig
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import first_problem
 
 log = logging.getLogger(__name__)
 CONFIG_KEYS: Final = "keys/config.json"
+REFRESH_S: Final = 3_600.0
+RETRY_S: Final = (2.0, 600.0)
 CHUNK: Final = 64 * 1024
 
 
@@ -99,3 +104,37 @@ def parse_keys(data: bytes) -> list[Key]:
 
 def _without_id(entry: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in entry.items() if name != "keyid"}
+
+
+class KeyKeeper:
+    """Keeps the config keys fresh; `keys` may be read from any thread."""
+
+    def __init__(self, config: TrustConfig, folder: Path) -> None:
+        """Start with no key; `refresh` fetches them."""
+        self._config = config
+        self._folder = folder
+        self.keys: list[Key] = []
+        self.problem = "" if config.root_file else "no trust root: fleet config is refused"
+
+    def refresh(self) -> bool:
+        """Fetch the keys. False where that failed; the keys known so far stay."""
+        try:
+            self.keys = fetch_config_keys(self._config, self._folder)
+        except (BadContentError, UnavailableError) as error:
+            if not self.problem:
+                log.warning("trust_refresh_failed reason=%s", error)
+            self.problem = f"trust: {error}"[:200]
+            return False
+        if self._config.root_file:
+            self.problem = ""
+        return True
+
+    def run(self, stop: threading.Event) -> None:
+        """Refresh every hour; after a failure sooner."""
+        waits = delays(*RETRY_S, random.Random())  # noqa: S311 - jitter
+        while not stop.is_set():
+            if self.refresh():
+                waits = delays(*RETRY_S, random.Random())  # noqa: S311 - jitter
+                stop.wait(REFRESH_S)
+            else:
+                stop.wait(next(waits))

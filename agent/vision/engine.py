@@ -169,6 +169,18 @@ class Engine:
                 found.append(Detection(box, index, min(1.0, float(scores[0, i]))))
         return tuple(sorted(found, key=lambda d: -d.score))
 
+    def self_test(self) -> None:
+        """Run once on a golden input, a grey ramp.
+
+        Raises:
+            BadContentError: an output is not finite.
+        """
+        ramp = np.tile(np.linspace(0, 255, 64, dtype=np.uint8)[None, :, None], (64, 1, 3))
+        self._run(ramp, whole(ramp))
+        for spec in self._runtime.outputs:
+            if not np.isfinite(dequantise(self._runtime.output(spec), spec.quantisation)).all():
+                raise BadContentError(f"{self.model.source}: output {spec.name} is not finite")
+
     def _run(self, image: Image, box: Box) -> Image:
         # The view must not live across invoke(): the interpreter refuses to run then.
         small = fill_input(

@@ -1,0 +1,224 @@
+"""The device's composition root: build the parts, run the threads, stop politely. Shell."""
+
+import logging
+import random
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from typing_extensions import Self
+
+from agent.camera.capture import Capture
+from agent.camera.mailbox import Mailbox
+from agent.clock import Clock
+from agent.contract.config import DeviceConfig
+from agent.contract.messages import CameraReport, Status, to_json
+from agent.contract.topics import Channel, Topics
+from agent.device import build_vision
+from agent.journal import Journal
+from agent.notebook import Notebook
+from agent.notify import notify, watchdog_period_s
+from agent.pipeline import Parts, Pipeline
+from agent.report import Reporter
+from agent.session import Session
+from agent.spool import Spool
+from agent.threads import Loop, stop_all
+from agent.trust import KeyKeeper
+from agent.twin import Twin
+from agent.uplink import Reports, Uplink
+from agent.vision.shipped import load_profile
+
+log = logging.getLogger(__name__)
+
+DOWN: Final[tuple[Channel, ...]] = ("receipt", "verdict", "desired", "advice")
+TAKE_S: Final = 0.5
+TICK_S: Final = 0.5
+SAVE_BUDGET_S: Final = 30.0
+STOP_S: Final = 10.0
+
+
+class Daemon:
+    """Everything that runs on a device; a context manager around its threads.
+
+    Raises:
+        BadContentError, UnavailableError: config, model, profile or state folder are not usable.
+            An absent camera, broker or trust repository is a reported state, not an error.
+    """
+
+    def __init__(self, config: DeviceConfig, clock: Clock) -> None:
+        """Build the parts and prove the model on a golden input."""
+        self.config = config
+        self._clock = clock
+        state = Path(config.state_dir)
+        profile = load_profile(config.profile)
+        self.notebook = Notebook(state)
+        self.spool = Spool(state / "spool", config.spool)
+        self._keeper = KeyKeeper(config.trust, state / "tuf")
+        self.twin = Twin(config, self.notebook, clock, lambda: self._keeper.keys)
+        engine, classifier, lanes = build_vision(config, profile)
+        engine.self_test()
+        self._cameras: dict[str, CameraReport] = {}
+        self._mailbox = Mailbox()
+        self._captures = [
+            Capture(c, self._mailbox, clock, random.Random(), self._on_camera)  # noqa: S311
+            for c in config.camera
+        ]
+        self._session = self._make_session()
+        self.journal = Journal(self.spool, self.notebook, self._session.wake)
+        parts = Parts(engine, classifier, profile, lanes, self.journal, self.twin, config, clock)
+        self.pipeline = Pipeline(parts, self.notebook.fact("budget"))
+        self._reporter = Reporter(
+            config=config,
+            model=engine.model.version,
+            cameras=lambda: tuple(self._cameras.values()),
+            problems=lambda: (self._keeper.problem,),
+            pipeline=self.pipeline,
+            journal=self.journal,
+            spool=self.spool,
+            notebook=self.notebook,
+            twin=self.twin,
+            clock=clock,
+            started=clock.monotonic(),
+        )
+        self.uplink = self._make_uplink()
+        self._rounds = 0
+        self._loops = self._make_loops()
+        # Waits for an hour at a time, so it is not among those that the watchdog asks.
+        self._trust = Loop("trust", self._keeper.run, lambda: 0)
+
+    def __enter__(self) -> Self:
+        """Start all threads."""
+        self._session.start()
+        for loop in (*self._loops, self._trust):
+            loop.start()
+        for capture in self._captures:
+            capture.start()
+        notify("READY=1", f"STATUS=watching {len(self._captures)} camera(s)")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop in the order of the straight line, so that nothing accepted is left behind."""
+        notify("STOPPING=1")
+        for capture in self._captures:
+            capture.stop()
+        self._mailbox.close()
+        stop_all((*self._loops, self._trust), STOP_S)
+        self._save_budget()
+        topics = Topics(self.config.broker.prefix)
+        gone = (topics.of(self.config.device, "status"), to_json(self._gone()))
+        self._session.stop(gone)
+        self.spool.close()
+        self.notebook.close()
+
+    @property
+    def ended(self) -> bool:
+        """True when every source has come to its end and every frame is through."""
+        states = {r.state for r in self._cameras.values()}
+        all_told = len(self._cameras) == len(self._captures)
+        return all_told and states == {"ended"} and self._mailbox.idle and self.journal.idle
+
+    @property
+    def settled(self) -> bool:
+        """True when, besides, every look of this run has its receipt and its verdict."""
+        waiting, _ = self.spool.totals()
+        return self.ended and not waiting and self.uplink.verdicts >= self.spool.accepted
+
+    def watch(self, stop: threading.Event, *, until_settled: float | None = None) -> bool:
+        """Feed the watchdog until told to stop.
+
+        Args:
+            stop: Ends the watch.
+            until_settled: Give up waiting for receipts and verdicts after so many seconds
+                without news once the sources have ended; None: run for ever.
+
+        Returns:
+            False where a loop failed, or the wait was given up.
+        """
+        period = watchdog_period_s()
+        fed = saved = news_at = self._clock.monotonic()
+        news: tuple[object, ...] = ()
+        while not stop.wait(TICK_S):
+            now = self._clock.monotonic()
+            if any(loop.failed for loop in (*self._loops, self._trust)):
+                return False
+            if period and now - fed >= period:
+                fed = now
+                self._feed()
+            if now - saved >= SAVE_BUDGET_S:
+                saved = now
+                self._save_budget()
+            if until_settled is None:
+                continue
+            if self.settled:
+                return True
+            latest = (self.ended, self.uplink.receipted, self.uplink.verdicts)
+            if latest != news or not self.ended:
+                news, news_at = latest, now
+            if now - news_at > until_settled:
+                log.warning("gave_up_waiting looks=%d", self.spool.totals()[0])
+                return False
+        return True
+
+    def _feed(self) -> None:
+        stuck = [loop.name for loop in self._loops if not loop.moved()]
+        if stuck:
+            log.error("loops_stuck names=%s", ",".join(stuck))
+            notify(f"STATUS=stuck: {', '.join(stuck)}")
+        else:
+            notify("WATCHDOG=1")
+
+    def _infer(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            frame = self._mailbox.take(TAKE_S)
+            if frame is not None:
+                self.pipeline.step(frame)
+                self._mailbox.done(frame)
+            elif self.ended:
+                self.pipeline.flush()
+            self._rounds += 1
+        self.pipeline.flush()
+
+    def _make_loops(self) -> list[Loop]:
+        """Make the threads, in the order in which they are stopped."""
+        return [
+            Loop("inference", self._infer, lambda: self._rounds),
+            Loop("journal", self.journal.run, lambda: self.journal.progress),
+            Loop("uplink", self.uplink.run, lambda: self.uplink.progress),
+        ]
+
+    def _make_session(self) -> Session:
+        device, topics = self.config.device, Topics(self.config.broker.prefix)
+        return Session(
+            self.config.broker,
+            device,
+            (topics.of(device, "status"), to_json(self._gone())),
+            tuple(topics.of(device, channel) for channel in DOWN),
+        )
+
+    def _make_uplink(self) -> Uplink:
+        reporter = self._reporter
+        return Uplink(
+            self._session,
+            Topics(self.config.broker.prefix),
+            self.spool,
+            self.notebook,
+            self.twin,
+            Reports(reporter.status, reporter.reported, reporter.telemetry),
+            self._clock,
+        )
+
+    def _on_camera(self, report: CameraReport) -> None:
+        self._cameras[report.camera] = report
+        self._session.wake.set()
+
+    def _gone(self) -> Status:
+        return Status(device=self.config.device, online=False, at=self._clock.now())
+
+    def _save_budget(self) -> None:
+        self.notebook.remember(budget=self.pipeline.levels)

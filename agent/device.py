@@ -1,0 +1,98 @@
+"""Read the device's file and build its parts. Shell."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from agent.contract.config import DeviceConfig, parse_config
+from agent.contract.errors import BadContentError, UnavailableError
+from agent.contract.profile import Profile, ProposeConfig
+from agent.pipeline import Lane
+from agent.vision.engine import Engine, read_model
+from agent.vision.predict import Classifier, DetectorClasses
+from agent.vision.propose import make_proposer
+from agent.vision.shipped import shipped_model
+from agent.vision.tracker import Tracker
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def load_config(path: Path) -> DeviceConfig:
+    """Read a device config.
+
+    Raises:
+        UnavailableError: the file cannot be read.
+        BadContentError: names file, key, value and the allowed range.
+    """
+    try:
+        document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UnavailableError(f"{path}: {error.strerror}; give --config FILE") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadContentError(f"{path}: not TOML: {error}") from error
+    return parse_config(document, str(path))
+
+
+def propose_of(config: DeviceConfig, profile: Profile, camera: str) -> ProposeConfig:
+    """Return how a camera's regions are proposed: its own way, else the profile's."""
+    own = next(c.propose for c in config.camera if c.name == camera)
+    return own or profile.propose
+
+
+def load_engine(config: DeviceConfig, profile: Profile, *, detector: bool) -> Engine:
+    """Load the classifier, or the detector.
+
+    Raises:
+        BadContentError, UnavailableError: as of `read_model` and `Engine`.
+    """
+    model = config.model
+    file, labels = (
+        (model.detector, model.detector_labels) if detector else (model.file, model.labels)
+    )
+    if not file and not profile.model:
+        raise BadContentError(
+            f"profile {profile.name!r} ships no model: set [model] file (and labels) to one"
+        )
+    path = Path(file) if file else shipped_model(profile.model)
+    return Engine(
+        read_model(path, Path(labels) if labels else None),
+        model.runtime,
+        model.threads,
+        model.pixel_range,
+    )
+
+
+def build_vision(
+    config: DeviceConfig, profile: Profile
+) -> tuple[Engine, Classifier, dict[str, Lane]]:
+    """Load the models and give each camera its proposer and tracker.
+
+    Returns:
+        The engine whose version is reported, the classifier, and the lanes by camera.
+    """
+    proposals = {c.name: propose_of(config, profile, c.name) for c in config.camera}
+    engine = load_engine(config, profile, detector=False)
+    detector: Engine | None = None
+    if any(p.kind == "detector" for p in proposals.values()):
+        detector = load_engine(config, profile, detector=True) if config.model.detector else engine
+        if not detector.is_detector:
+            raise BadContentError(
+                f"{detector.model.source}: a classification model cannot propose regions;"
+                ' set [model] detector, or propose = { kind = "whole-frame" }'
+            )
+    classifier: Classifier = (
+        DetectorClasses(engine.labels, profile) if engine.is_detector else engine
+    )
+    # A detector's weak boxes are worth asking about; on their own they are no sighting.
+    weakest = config.settings.threshold if engine.is_detector else 0.0
+    lanes = {
+        name: Lane(
+            make_proposer(propose, detector), Tracker(os.urandom, config.settings.min_hits, weakest)
+        )
+        for name, propose in proposals.items()
+    }
+    return engine, classifier, lanes

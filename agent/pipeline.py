@@ -1,0 +1,226 @@
+"""The straight line on the device: propose, classify, track, decide, keep. Shell."""
+
+import os
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from agent import __version__
+from agent.budget import Budget, daily
+from agent.clock import Clock
+from agent.contract.codec import Look, encode_look
+from agent.contract.config import DeviceConfig, Limits, Settings
+from agent.contract.ids import new_id
+from agent.contract.messages import LookMeta, Reason, ScoredLabel
+from agent.contract.profile import Profile
+from agent.counters import Counters
+from agent.crops import encode_context, encode_crop
+from agent.decide import Policy, Seen, decide
+from agent.journal import Journal
+from agent.machine import clock_synced
+from agent.notebook import Note
+from agent.twin import Orders, Twin
+from agent.vision.engine import Engine
+from agent.vision.predict import Classifier
+from agent.vision.propose import Proposer
+from agent.vision.scores import top_k
+from agent.vision.tracker import Sighting, Tracker
+from agent.vision.types import Frame, Prediction
+
+TOP: Final = 5
+CROP_MARGIN: Final = 0.15
+"""A person or an LLM wants a little more around a region than the model does."""
+HASHES: Final = 128
+KEPT: Final = 256
+"""Sightings whose count of looks is remembered; more than a tracker follows at once."""
+
+
+@dataclass(slots=True)
+class Lane:
+    """What belongs to one camera alone."""
+
+    proposer: Proposer
+    tracker: Tracker
+    hashes: deque[int] = field(default_factory=lambda: deque(maxlen=HASHES))
+    kept: dict[str, int] = field(default_factory=dict)
+    """Looks kept, by sighting; the oldest are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a pipeline is made of."""
+
+    engine: Engine
+    classifier: Classifier
+    profile: Profile
+    lanes: Mapping[str, Lane]
+    journal: Journal
+    twin: Twin
+    config: DeviceConfig
+    clock: Clock
+
+
+class Pipeline:
+    """One inference thread serves all cameras; config is switched between two frames."""
+
+    def __init__(self, parts: Parts, levels: tuple[float, float] | None) -> None:
+        """Start with the budget `levels` (looks, bytes) saved by an earlier run, or full."""
+        self._engine = parts.engine
+        self._classifier = parts.classifier
+        self._profile = parts.profile
+        self._lanes = parts.lanes
+        self._journal = parts.journal
+        self._twin = parts.twin
+        self._limits = parts.config.limits
+        self._device = parts.config.device
+        self._clock = parts.clock
+        self._settings = parts.twin.orders.settings
+        self._budget = self._fresh_budget(levels)
+        self.counters = Counters()
+
+    @property
+    def levels(self) -> tuple[float, float]:
+        """Looks and bytes left in the budget, to be saved."""
+        return self._budget.looks.level, self._budget.size.level
+
+    def step(self, frame: Frame) -> None:
+        """Take one frame along the straight line."""
+        started = self._clock.monotonic()
+        orders = self._switch()
+        lane = self._lanes[frame.camera]
+        regions = lane.proposer.propose(frame.image)
+        predictions = [self._classifier.classify(frame.image, region) for region in regions]
+        tracked = lane.tracker.update(frame, predictions)
+        for sighting in (*tracked.opened, *tracked.closed):
+            self._journal.add(self._note(sighting))
+        policy = policy_of(orders, self._limits)
+        for prediction, sighting in tracked.pairs:
+            self.counters.scored(prediction.score)
+            if frame.still or sighting.frames >= self._settings.min_hits:
+                self._consider(frame, prediction, sighting, lane, policy)
+        while len(lane.kept) > KEPT:
+            lane.kept.pop(next(iter(lane.kept)))
+        self.counters.sightings += len(tracked.opened)
+        self.counters.timed(self._clock.monotonic() - started)
+
+    def flush(self) -> None:
+        """Close all sightings: the sources have ended."""
+        for lane in self._lanes.values():
+            for sighting in lane.tracker.flush():
+                self._journal.add(self._note(sighting))
+
+    def _switch(self) -> Orders:
+        orders = self._twin.orders.at(self._clock.now())
+        if orders.settings is not self._settings:
+            self._settings = orders.settings
+            self._budget = self._fresh_budget(self.levels)
+            for lane in self._lanes.values():
+                lane.tracker.min_hits = self._settings.min_hits
+        return orders
+
+    def _fresh_budget(self, levels: tuple[float, float] | None) -> Budget:
+        now = self._clock.monotonic()
+        looks, size = ration(self._settings, self._profile, self._limits)
+        old_looks, old_size = levels or (None, None)
+        return Budget(daily(looks, old_looks, now), daily(size, old_size, now))
+
+    def _consider(
+        self,
+        frame: Frame,
+        prediction: Prediction,
+        sighting: Sighting,
+        lane: Lane,
+        policy: Policy,
+    ) -> None:
+        now = self._clock.monotonic()
+        seen = Seen(lane.kept.get(sighting.sighting_id, 0), lane.hashes)
+        decision = decide(prediction, sighting.sighting_id, policy, self._budget, seen, now)
+        if decision.reason:
+            look = self._look(frame, prediction, sighting, decision.reason)
+            if not self._journal.add(look):
+                self.counters.dropped["busy"] += 1
+                return
+            lane.hashes.append(prediction.dhash)
+            lane.kept[sighting.sighting_id] = seen.of_sighting + 1
+            self._budget = self._budget.spent(len(encode_look(look)), now)
+            self.counters.kept += 1
+        else:
+            self.counters.dropped[decision.why] += 1
+
+    def _look(
+        self, frame: Frame, prediction: Prediction, sighting: Sighting, reason: Reason
+    ) -> Look:
+        height, width = frame.image.shape[:2]
+        box = prediction.region.box.widened(CROP_MARGIN, width, height)
+        jpeg = encode_crop(frame.image, box, self._settings)
+        context = encode_context(frame.image, self._settings.context, len(jpeg))
+        now = self._clock.now()
+        meta = LookMeta(
+            look_id=new_id(now, os.urandom(10)),
+            device=self._device,
+            camera=frame.camera,
+            sighting_id=sighting.sighting_id,
+            captured_at=frame.captured_at,
+            clock_synced=clock_synced(now),
+            frame=frame.number,
+            frame_size=(width, height),
+            box=prediction.region.box.as_tuple(),
+            profile=self._profile.name,
+            model=self._engine.model.version,
+            agent=__version__,
+            reason=reason,
+            top=scored_labels(prediction, self._classifier.labels),
+            margin=round(prediction.margin, 4),
+            energy=round(prediction.energy, 3),
+            context=self._settings.context,
+        )
+        return Look(meta, jpeg, context)
+
+    def _note(self, sighting: Sighting) -> Note:
+        return Note(
+            sighting.sighting_id, sighting.camera, "provisional", sighting.label or None, None,
+            min(1.0, sighting.score), sighting.first_seen, sighting.last_seen, sighting.frames,
+            sighting.box.as_tuple(), self._engine.model.version,
+        )  # fmt: skip
+
+
+def scored_labels(prediction: Prediction, labels: tuple[str, ...]) -> tuple[ScoredLabel, ...]:
+    """Return the best classes with their scores, rounded: four digits are plenty on the wire.
+
+    Empty where the model saw nothing of the profile.
+    """
+    if prediction.index < 0:
+        return ()
+    return tuple(
+        ScoredLabel(label=labels[i], score=round(float(prediction.scores[i]), 4))
+        for i in top_k(prediction.scores, TOP)
+    )
+
+
+def policy_of(orders: Orders, limits: Limits) -> Policy:
+    """Return the policy in force: settings, with advice held within the device's limits."""
+    settings, advice = orders.settings, orders.advice
+    low, high = limits.min_threshold, limits.max_threshold
+    return Policy(
+        threshold=settings.threshold,
+        audit_share=settings.audit_share,
+        looks_per_sighting=settings.looks_per_sighting,
+        duplicate_bits=settings.duplicate_bits,
+        min_side=settings.min_side,
+        class_thresholds={
+            label: min(max(value, low), high) for label, value in advice.thresholds.items()
+        }
+        if advice
+        else {},
+        wanted=frozenset(advice.wanted) if advice else frozenset(),
+    )
+
+
+def ration(settings: Settings, profile: Profile, limits: Limits) -> tuple[int, int]:
+    """Return looks and bytes a day: settings, else the profile's, never above the limits."""
+    looks, size = settings.looks_per_day, settings.bytes_per_day
+    return (
+        min(limits.looks_per_day, profile.budget.looks_per_day if looks is None else looks),
+        min(limits.bytes_per_day, profile.budget.bytes_per_day if size is None else size),
+    )
