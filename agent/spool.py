@@ -93,14 +93,15 @@ class Spool:
         with self._lock:
             try:
                 rows = [row for look in looks if (row := self._write(look))]
+                ids = [str(row[0]) for row in rows]
                 if rows:
                     sync_folder(self._looks)
+                    # Before the index, which is rebuilt from the files: the ledger is not.
+                    self._ledger("accepted", ids)
                     self._index(rows)
             except (OSError, sqlite3.Error):
                 self._bytes = self._indexed_bytes()
                 raise
-            ids = [str(row[0]) for row in rows]
-            self._ledger("accepted", ids)
             self.accepted += len(ids)
             return ids
 
@@ -179,26 +180,31 @@ class Spool:
 
     def _write(self, look: Look) -> tuple[object, ...] | None:
         payload = encode_look(look)
-        self._make_room(len(payload))
-        if self._bytes + len(payload) > self._config.max_bytes:
-            self.evicted += 1
+        row = _row_of(look, len(payload))
+        if not self._make_room(len(payload), value_of(look)):
+            self._evicted(look.meta.look_id)
             return None
         write_synced(self._path(look.meta.look_id), payload)
         self._bytes += len(payload)
-        return _row_of(look, len(payload))
+        return row
 
-    def _make_room(self, size: int) -> None:
+    def _make_room(self, size: int, value: float) -> bool:
+        """Evict the least valuable, the oldest of equals; False where the new look is that."""
         while self._bytes + size > self._config.max_bytes or self._short_of_space():
-            # Least valuable first, the oldest of equals.
             lowest = self._db.execute(
-                "SELECT look_id, bytes FROM looks ORDER BY value, captured_at LIMIT 16"
-            ).fetchall()
-            if not lowest:
-                return
-            self._remove(lowest)
-            self._ledger("evicted", [row[0] for row in lowest])
-            self.evicted += len(lowest)
-            log.warning("looks_evicted n=%d spool_bytes=%d", len(lowest), self._bytes)
+                "SELECT look_id, bytes, value FROM looks ORDER BY value, captured_at LIMIT 1"
+            ).fetchone()
+            if lowest is None or lowest[2] > value:
+                return False
+            self._remove([lowest[:2]])
+            self._evicted(lowest[0])
+        return True
+
+    def _evicted(self, look_id: str) -> None:
+        self._ledger("evicted", [look_id])
+        if not self.evicted:
+            log.warning("spool_full bytes=%d: the least valuable looks go", self._bytes)
+        self.evicted += 1
 
     def _short_of_space(self) -> bool:
         return shutil.disk_usage(self._looks).free < self._config.min_free_bytes
@@ -242,12 +248,15 @@ class Spool:
         self._ledger("accepted", [str(row[0]) for row in found])
 
 
+def value_of(look: Look) -> float:
+    """Return what a look is worth keeping, 0..1: its uncertainty; audits go first."""
+    return 0.0 if look.meta.reason == "audit" else 1.0 - look.meta.margin
+
+
 def _row_of(look: Look, size: int) -> tuple[object, ...]:
     meta = look.meta
-    # Audits answer "how good are we"; they go first when room is short.
-    value = 0.0 if meta.reason == "audit" else 1.0 - meta.margin
     label = meta.top[0].label if meta.top else ""
-    return meta.look_id, size, value, meta.captured_at, meta.reason, label, meta.camera
+    return meta.look_id, size, value_of(look), meta.captured_at, meta.reason, label, meta.camera
 
 
 def _open_index(path: Path) -> sqlite3.Connection:
