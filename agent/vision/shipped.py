@@ -1,0 +1,67 @@
+"""Profiles and models that travel with the package. Adapter."""
+
+import sys
+from pathlib import Path
+from typing import Final
+
+from agent.contract.errors import BadContentError, UnavailableError
+from agent.contract.profile import Profile, parse_profile
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_PACKAGE: Final = Path(__file__).resolve().parents[1]
+PROFILES: Final = _PACKAGE / "profiles"
+MODELS: Final = _PACKAGE / "models"
+MAX_PROFILE_BYTES: Final = 1024 * 1024
+
+
+def shipped_profiles() -> tuple[str, ...]:
+    """Return the names of the shipped profiles, sorted."""
+    return tuple(sorted(path.stem for path in PROFILES.glob("*.toml")))
+
+
+def load_profile(name_or_path: str) -> Profile:
+    """Read a profile.
+
+    Args:
+        name_or_path: A shipped profile's name, or the path of a TOML file (anything with a
+            slash or ending in `.toml`).
+
+    Raises:
+        BadContentError: no such shipped profile, not TOML, or not a profile.
+        UnavailableError: the file cannot be read.
+    """
+    is_path = "/" in name_or_path or name_or_path.endswith(".toml")
+    path = Path(name_or_path) if is_path else PROFILES / f"{name_or_path}.toml"
+    if not is_path and name_or_path not in shipped_profiles():
+        raise BadContentError(
+            f"profile {name_or_path!r}: not shipped; use one of {', '.join(shipped_profiles())}"
+            " or a path that ends in .toml"
+        )
+    try:
+        if path.stat().st_size > MAX_PROFILE_BYTES:
+            raise BadContentError(f"{path}: over {MAX_PROFILE_BYTES} bytes")
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UnavailableError(f"{path}: {error.strerror}; check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadContentError(f"{path}: not TOML: {error}") from error
+    return parse_profile(document, str(path))
+
+
+def shipped_model(name: str) -> Path:
+    """Return the path of a shipped model file, by its name in `agent/models`.
+
+    Raises:
+        BadContentError: `name` is empty or holds a folder.
+        UnavailableError: no such file is shipped.
+    """
+    if not name or name != Path(name).name:
+        raise BadContentError(f"model {name!r}: give a file name without folders")
+    path = MODELS / name
+    if not path.is_file():
+        raise UnavailableError(f"{path}: no such shipped model; give [model] file in the config")
+    return path

@@ -1,0 +1,229 @@
+"""A folder of labelled images: zips or plain files, classes.csv, one annotation CSV. Adapter."""
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from agent.contract.errors import BadContentError, UnavailableError
+from agent.vision.types import Image
+from cloud.annotations import (
+    CLASSES_NAME,
+    Sample,
+    find_annotations,
+    read_classes,
+    to_sample,
+)
+
+VAL_SHARE: Final = 0.2
+TRAIN, VAL = "train", "val"
+
+
+@dataclass(frozen=True, slots=True)
+class DataFolder:
+    """What a data folder says, before any image is decoded."""
+
+    root: Path
+    labels: tuple[str, ...]
+    """Class names by rising class id."""
+    samples: tuple[Sample, ...]
+    annotations: str
+    """Name of the annotation CSV."""
+    sha256: str = field(repr=False)
+    """Of the annotation CSV."""
+    missing: tuple[str, ...] = ()
+    """Annotated images that are nowhere in the folder."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, sorted; empty where the folder has none."""
+        return tuple(sorted({s.split for s in self.samples} - {""}))
+
+    def of(self, split: str) -> tuple[Sample, ...]:
+        """Return the samples of one split.
+
+        Raises:
+            BadContentError: no such split.
+        """
+        chosen = tuple(s for s in self.samples if s.split == split)
+        if not chosen:
+            known = ", ".join(self.splits) or "none"
+            raise BadContentError(f"{self.root}: no split {split!r}; it has: {known}")
+        return chosen
+
+
+def read_folder(root: Path) -> DataFolder:
+    """Read classes and annotations, and find every image.
+
+    A folder has `classes.csv` (`class_id,name`) and one more CSV with at least `path,class_id`;
+    `archive`, `roi_x1..roi_y2`, `width`, `height`, `track` and `split` are used where present.
+    Without an `archive` column, paths are looked for beside the CSV and in every zip there.
+
+    Raises:
+        BadContentError: a file, column or value is missing or wrong, an object's images are in
+            two splits, or no image is where the annotation says.
+        UnavailableError: the folder cannot be read.
+    """
+    if not root.is_dir():
+        raise UnavailableError(f"{root}: not a folder; check the path")
+    by_name = {path.name.lower(): path for path in sorted(root.iterdir())}
+    if CLASSES_NAME not in by_name:
+        raise BadContentError(f"{root}: no {CLASSES_NAME} (columns class_id,name)")
+    names = read_classes(by_name[CLASSES_NAME])
+    source, rows = find_annotations(root)
+    indices = {class_id: index for index, class_id in enumerate(names)}
+    samples = [to_sample(row, indices, f"{source.name} line {n}") for n, row in rows]
+    found, missing = _locate(root, samples)
+    _refuse_leaks(source, found)
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    return DataFolder(root, tuple(names.values()), found, source.name, digest, missing)
+
+
+def split_by_track(folder: DataFolder, seed: int = 0) -> DataFolder:
+    """Give a folder without splits but with tracks a deterministic one.
+
+    About a fifth of each class's tracks, at least one where there are two, become `val`.
+    A folder that has splits, or no tracks, is returned as it is.
+    """
+    if folder.splits or not all(s.track for s in folder.samples):
+        return folder
+    tracks: dict[int, set[str]] = {}
+    for sample in folder.samples:
+        tracks.setdefault(sample.index, set()).add(sample.track)
+    held = {
+        (index, track)
+        for index, names in tracks.items()
+        for track in _held_back(f"{seed}/{folder.labels[index]}/", names)
+    }
+    return replace(
+        folder,
+        samples=tuple(
+            replace(s, split=VAL if (s.index, s.track) in held else TRAIN) for s in folder.samples
+        ),
+    )
+
+
+def split_by_image(folder: DataFolder, seed: int = 0) -> DataFolder:
+    """Split a folder that has neither splits nor tracks by image, as `split_by_track` does.
+
+    Near-identical images may then fall on both sides: figures on `val` are optimistic.
+    """
+    alone = replace(folder, samples=tuple(replace(s, track=s.name) for s in folder.samples))
+    return split_by_track(alone, seed)
+
+
+def decode(folder: DataFolder, samples: Iterable[Sample]) -> Iterator[tuple[Sample, Image | str]]:
+    """Yield each sample with its BGR image, or with the reason why it is refused."""
+    archives: dict[str, zipfile.ZipFile] = {}
+    try:
+        for sample in samples:
+            if sample.archive and sample.archive not in archives:
+                archives[sample.archive] = _open(folder.root / sample.archive)
+            yield sample, _decode(folder.root, archives, sample)
+    finally:
+        for archive in archives.values():
+            archive.close()
+
+
+def _held_back(salt: str, names: set[str]) -> list[str]:
+    count = max(1, round(len(names) * VAL_SHARE)) if len(names) > 1 else 0
+    return sorted(names, key=lambda name: hashlib.sha256((salt + name).encode()).digest())[:count]
+
+
+def _locate(root: Path, samples: list[Sample]) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
+    """Return the samples with their archive filled in, and the names of those found nowhere."""
+    archives = sorted(p.name for p in root.iterdir() if p.suffix.lower() == ".zip")
+    members = {}
+    for name in archives:
+        with _open(root / name) as archive:
+            members[name] = frozenset(archive.namelist())
+    for named in {s.archive for s in samples} - {""} - set(archives):
+        raise BadContentError(f"{root}: archive {named!r} is annotated but not there")
+    found, missing = [], []
+    for sample in samples:
+        home = _home(root, members, sample)
+        if home is None:
+            missing.append(sample)
+        else:
+            found.append(replace(sample, archive=home))
+    if missing:
+        _refuse_shifted(missing[0], members)
+    if not found:
+        raise BadContentError(
+            f"{root}: none of {len(samples)} annotated images is there, first"
+            f" {missing[0].path!r}; paths are relative to the folder or to a zip in it"
+        )
+    return tuple(found), tuple(s.name for s in missing)
+
+
+def _home(root: Path, members: dict[str, frozenset[str]], sample: Sample) -> str | None:
+    if sample.archive:
+        return sample.archive if sample.path in members[sample.archive] else None
+    if (root / sample.path).is_file():
+        return ""
+    return next((name for name, paths in members.items() if sample.path in paths), None)
+
+
+def _refuse_shifted(sample: Sample, members: dict[str, frozenset[str]]) -> None:
+    """Say so when a zip holds an annotated image under another leading folder."""
+    for name, paths in members.items():
+        for path in sorted(paths):
+            if path.endswith(f"/{sample.path}") or sample.path.endswith(f"/{path}"):
+                raise BadContentError(
+                    f"{name} holds {path!r} but the annotation says {sample.path!r}: zip the"
+                    " images again without (or with) that leading folder, or edit the path column"
+                )
+
+
+def _refuse_leaks(source: Path, samples: tuple[Sample, ...]) -> None:
+    splits: dict[tuple[int, str], str] = {}
+    for sample in samples:
+        if not sample.track:
+            continue
+        first = splits.setdefault((sample.index, sample.track), sample.split)
+        if first != sample.split:
+            raise BadContentError(
+                f"{source}: {sample.name}: track {sample.track} of its class is in split"
+                f" {first!r} and in {sample.split!r}; near-identical images on both sides make"
+                " every figure worthless: keep a track together"
+            )
+
+
+def _open(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except OSError as error:
+        raise UnavailableError(f"{path}: {error.strerror}; check the path") from error
+    except zipfile.BadZipFile as error:
+        raise BadContentError(f"{path}: not a zip: {error}; copy it again") from error
+
+
+def _decode(root: Path, archives: dict[str, zipfile.ZipFile], sample: Sample) -> Image | str:
+    try:
+        if sample.archive:
+            data = archives[sample.archive].read(sample.path)
+        else:
+            data = (root / sample.path).read_bytes()
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
+        return f"cannot be read: {error}"
+    except cv2.error as error:
+        return f"not an image: {error.err}"
+    if image is None:
+        return "not an image that OpenCV reads"
+    return _misfit(sample, image.shape[1], image.shape[0]) or np.asarray(image, np.uint8)
+
+
+def _misfit(sample: Sample, width: int, height: int) -> str:
+    """Say how the annotation contradicts the image; empty where it does not."""
+    if sample.size and sample.size != (width, height):
+        return f"annotated as {sample.size[0]}x{sample.size[1]} but is {width}x{height}"
+    if sample.roi and (sample.roi.x1 > width or sample.roi.y1 > height):
+        return f"roi {sample.roi.as_tuple()} reaches outside {width}x{height}"
+    return ""

@@ -1,0 +1,1 @@
+"""Dataset and recipe -> float model -> int8 model file."""

@@ -1,0 +1,226 @@
+"""From a data folder to a model file, with everything said on the way. Shell."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from agent.contract.errors import BadContentError, UnavailableError
+from agent.contract.profile import Profile
+from agent.vision.shipped import load_profile
+from cloud.data import (
+    TRAIN,
+    VAL,
+    DataFolder,
+    decode,
+    read_folder,
+    split_by_image,
+    split_by_track,
+)
+from cloud.train.batches import Examples
+from cloud.train.export import Precision, Provenance, finish, to_tflite
+from cloud.train.fit import Epoch, fit
+from cloud.train.plots import save_confusion, save_curves
+from cloud.train.recipe import Recipe, make_recipe
+
+MIN_IMAGES: Final = 4
+"""Training images that each class needs at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training run made."""
+
+    model: Path
+    metrics: dict[str, int]
+    """On the held-back split, by the device's engine: counts and basis points."""
+    history: tuple[Epoch, ...]
+    refused: tuple[str, ...]
+    """Images that could not be used, and why."""
+
+
+def train(
+    profile: str,
+    data: Path,
+    out: Path,
+    *,
+    precision: Precision = "int8",
+    name: str = "",
+    version: str = "1",
+    console: Console | None = None,
+    **recipe: object,
+) -> Trained:
+    """Train a classifier and write its model file.
+
+    Beside `out`: `NAME.curves.png`, `NAME.confusion.png` and the folder `NAME.checkpoint`, from
+    which an interrupted run goes on.
+
+    Args:
+        profile: Name of a shipped profile, or path of a TOML file.
+        data: See `cloud.data.read_folder`; class names must be the profile's labels.
+        out: The model file to write.
+        precision: int8 for devices; float16 for a large reference model.
+        name: Model name in the manifest; empty: the profile's.
+        version: Version in the manifest.
+        console: Where progress is shown.
+        recipe: Changes to `cloud.train.recipe.Recipe`, by field; None is no change.
+
+    Raises:
+        BadContentError: profile, recipe or data are wrong.
+        UnavailableError: a file cannot be read, or the `train` extra is not installed.
+    """
+    console = console or Console()
+    _need("tensorflow", "keras", "matplotlib")
+    task, chosen = load_profile(profile), make_recipe(recipe)
+    folder = prepared(read_folder(data), chosen.seed, console)
+    kept, refused = load_examples(folder, task, TRAIN)
+    held, also_refused = load_examples(folder, task, VAL)
+    refused = (*folder.missing, *refused, *also_refused)
+    for line in refused:
+        console.print(f"refused {line}", style="yellow", markup=False)
+    _refuse_poor(kept, data)
+    console.print(
+        f"{len(kept)} images to learn from, {len(held)} held back, {len(task.labels)} classes"
+    )
+    beside = out.with_suffix("")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint = beside.with_name(f"{beside.name}.checkpoint")
+    model, history = _fit_shown(kept, held, chosen, task, checkpoint, folder.sha256, console)
+    content = to_tflite(model, kept, chosen, task.augmentation, precision)
+    source = Provenance(
+        name=name or task.name,
+        version=version,
+        profile=task.name,
+        trained_on=f"{data.resolve().name} {TRAIN}, {folder.annotations} sha256 {folder.sha256}",
+    )
+    made = finish(content, held, chosen, source, precision)
+    _write(out, made.content)
+    save_curves(beside.with_name(f"{beside.name}.curves.png"), history)
+    if made.metrics:
+        confusion = beside.with_name(f"{beside.name}.confusion.png")
+        save_confusion(confusion, task.labels, held.classes, made.guesses)
+    figures = ", ".join(f"{key} {value}" for key, value in made.metrics.items())
+    console.print(f"wrote {out}: {len(made.content)} bytes, {figures}", markup=False)
+    return Trained(out, made.metrics, history, refused)
+
+
+def prepared(folder: DataFolder, seed: int, console: Console) -> DataFolder:
+    """Return the folder with splits, and say so where they had to be made."""
+    if folder.splits:
+        return folder
+    by_track = split_by_track(folder, seed)
+    if by_track.splits:
+        console.print(
+            f"no split column: about a fifth of each class's tracks are held back as {VAL}"
+        )
+        return by_track
+    console.print(
+        f"no split and no track column: images are held back as {VAL} one by one; if several show"
+        " the same object, its figures are too good",
+        style="yellow",
+    )
+    return split_by_image(folder, seed)
+
+
+def load_examples(
+    folder: DataFolder, profile: Profile, split: str
+) -> tuple[Examples, tuple[str, ...]]:
+    """Decode a split, with classes in the profile's order.
+
+    Returns:
+        The examples, and the names of images that could not be used with the reason.
+
+    Raises:
+        BadContentError: class names are not the profile's labels, or there is no such split.
+    """
+    unknown = sorted(set(folder.labels) - set(profile.labels))
+    if unknown:
+        raise BadContentError(
+            f"{folder.root}: class {unknown[0]!r} is not in profile {profile.name}; names in"
+            " classes.csv and labels of the profile must be the same"
+        )
+    found = list(decode(folder, folder.of(split)))
+    kept = [(sample, image) for sample, image in found if not isinstance(image, str)]
+    refused = tuple(f"{sample.name}: {why}" for sample, why in found if isinstance(why, str))
+    labels = profile.labels
+    examples = Examples(
+        tuple(image for _, image in kept),
+        tuple(sample.box(image) for sample, image in kept),
+        np.array([labels.index(folder.labels[sample.index]) for sample, _ in kept], np.int64),
+        labels,
+        tuple(c.symmetry for c in profile.classes),
+        tuple(labels.index(c.mirror) if c.mirror else -1 for c in profile.classes),
+    )
+    return examples, refused
+
+
+def _refuse_poor(examples: Examples, data: Path) -> None:
+    counts = np.bincount(examples.classes, minlength=len(examples.labels))
+    poor = [f"{examples.labels[i]!r} {n}" for i, n in enumerate(counts) if n < MIN_IMAGES]
+    if poor:
+        raise BadContentError(
+            f"{data}: too few images to learn from (need {MIN_IMAGES} a class): {', '.join(poor)}"
+        )
+
+
+def _fit_shown(
+    kept: Examples,
+    held: Examples,
+    recipe: Recipe,
+    task: Profile,
+    checkpoint: Path,
+    digest: str,
+    console: Console,
+) -> tuple[Any, tuple[Epoch, ...]]:
+    """Train under a progress bar with the time left, and one line an epoch for the log."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("training")
+
+        def on_step(epoch: int, step: int, steps: int) -> None:
+            done = (epoch - 1) * steps + step
+            text = f"epoch {epoch}/{recipe.epochs}"
+            progress.update(bar, description=text, completed=done, total=steps * recipe.epochs)
+
+        def on_epoch(epoch: Epoch) -> None:
+            console.print(
+                f"epoch {epoch.number}: loss {epoch.loss:.4f}, held back: accuracy"
+                f" {epoch.val_accuracy:.4f}, -log likelihood {epoch.val_nll:.4f}"
+            )
+
+        return fit(kept, held, recipe, task.augmentation, checkpoint, digest, on_step, on_epoch)
+
+
+def _need(*modules: str) -> None:
+    """Fail before the data is read rather than after."""
+    for name in modules:
+        if find_spec(name) is None:
+            raise UnavailableError(
+                f"training needs {name}, which is not installed: pip install 'secondlook[train]'"
+            )
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f"{path.name}.new")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        raise UnavailableError(f"{path}: {error.strerror}; choose another output file") from error

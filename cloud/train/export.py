@@ -1,0 +1,159 @@
+"""A trained network becomes a model file that a device runs. Shell."""
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from agent.contract.errors import BadContentError
+from agent.contract.manifest import InputSpec, ModelManifest, append_metadata
+from agent.contract.profile import Augmentation
+from agent.vision.engine import Engine, ModelFile
+from agent.vision.runtime import Runtime
+from agent.vision.types import FloatArray
+from cloud.calibration import expected_calibration_error, fit_temperature
+from cloud.train.backend import keras, tensorflow
+from cloud.train.batches import Examples, IntArray, make_batch
+from cloud.train.recipe import Recipe
+
+Precision = Literal["int8", "float16"]
+CALIBRATION_STREAM: Final = 2**31
+"""Stands where training has the epoch number, so that calibration images are new ones."""
+BASIS_POINTS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where a model comes from; goes into its manifest."""
+
+    name: str
+    version: str
+    profile: str
+    trained_on: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exported:
+    """A finished model file."""
+
+    content: bytes
+    metrics: dict[str, int]
+    """On the held-back images: counts and basis points; empty where there are none."""
+    guesses: IntArray
+    """Best class of each held-back image."""
+
+
+def to_tflite(
+    model: Any,  # noqa: ANN401 - a keras.Model
+    train: Examples,
+    recipe: Recipe,
+    limits: Augmentation,
+    precision: Precision = "int8",
+) -> bytes:
+    """Convert a Keras model.
+
+    int8: weights per channel, int8 input with quantised = pixel - 128 and int8 logits.
+    float16: weights as float16, float32 input in 0..1 and float32 logits.
+
+    Raises:
+        BadContentError: the input's quantisation came out otherwise.
+    """
+    tf = tensorflow()
+    # A fixed batch of one: the device asks for one region at a time.
+    fixed = keras().Input(batch_shape=(1, recipe.side, recipe.side, 3), name="pixels")
+    with tempfile.TemporaryDirectory(prefix="secondlook-export-") as folder:
+        keras().Model(fixed, model(fixed, training=False)).export(folder, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        else:
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+            converter.representative_dataset = lambda: _calibration(train, recipe, limits)
+        content = bytes(converter.convert())
+    if precision == "int8":
+        _check_input(content)
+    return content
+
+
+def finish(
+    content: bytes,
+    val: Examples,
+    recipe: Recipe,
+    provenance: Provenance,
+    precision: Precision = "int8",
+) -> Exported:
+    """Append labels and manifest.
+
+    The temperature is fitted on, and the metrics are those of, `val` run through the device's
+    engine. The same arguments give the same bytes.
+    """
+    labels = val.labels
+    manifest = ModelManifest(
+        name=provenance.name,
+        version=provenance.version,
+        input=InputSpec(
+            margin=recipe.margin, pixel_range=(0.0, 1.0) if precision == "float16" else None
+        ),
+        profile=provenance.profile,
+        license="Apache-2.0",
+        trained_on=provenance.trained_on,
+        recipe=recipe.model_dump(mode="json"),
+        seed=recipe.seed,
+    )
+    if not len(val):
+        return Exported(append_metadata(content, labels, manifest), {}, np.empty(0, np.int64))
+    logits = engine_logits(content, val, manifest)
+    temperature = fit_temperature(logits, val.classes)
+    metrics = _metrics(logits, val, temperature)
+    manifest = manifest.model_copy(update={"temperature": temperature, "metrics": metrics})
+    file = append_metadata(content, labels, manifest)
+    return Exported(file, metrics, logits.argmax(axis=1).astype(np.int64))
+
+
+def engine_logits(content: bytes, examples: Examples, manifest: ModelManifest) -> FloatArray:
+    """Return the logits of every example, shape (n, classes), as the device computes them."""
+    engine = Engine(ModelFile(content, "new model", "", examples.labels, manifest))
+    margin = manifest.input.margin
+    rows = [
+        engine.logits(image, box.widened(margin, image.shape[1], image.shape[0]))
+        for image, box in zip(examples.images, examples.boxes, strict=True)
+    ]
+    return np.stack(rows)
+
+
+def _metrics(logits: FloatArray, val: Examples, temperature: float) -> dict[str, int]:
+    scaled = logits / np.float32(temperature)
+    exps = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    scores = exps / exps.sum(axis=1, keepdims=True)
+    right = scores.argmax(axis=1) == val.classes
+    ece = expected_calibration_error(scores.max(axis=1), right)
+    return {
+        "val_images": len(val),
+        "val_errors": int((~right).sum()),
+        "val_accuracy_bp": round(BASIS_POINTS * float(right.mean())),
+        "val_ece_bp": round(BASIS_POINTS * ece),
+    }
+
+
+def _calibration(
+    train: Examples, recipe: Recipe, limits: Augmentation
+) -> Iterator[list[FloatArray]]:
+    rng = np.random.default_rng([recipe.seed, CALIBRATION_STREAM])
+    rows = rng.integers(0, len(train), recipe.calibration)
+    pixels, _ = make_batch(train, rows.astype(np.int64), recipe, limits, rng)
+    # Pure black and white pin the input range to 0..1, so that quantising is one subtraction.
+    pixels[0, 0, 0], pixels[0, 0, 1] = 0.0, 1.0
+    for row in pixels:
+        yield [row[None]]
+
+
+def _check_input(content: bytes) -> None:
+    quantisation = Runtime(content, "new model", "auto", 1).input.quantisation
+    if abs(quantisation.scale * 255 - 1) > 1e-5 or quantisation.zero_point != -128:
+        raise BadContentError(
+            f"new model: input quantisation {quantisation}, need scale 1/255 and zero point -128"
+        )

@@ -1,0 +1,59 @@
+"""Curves and confusion matrix as PNG files. Adapter."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from cloud.train.backend import module
+from cloud.train.fit import Epoch
+
+SHOWN: Final = 32
+"""Longer labels are cut in the picture."""
+
+
+def save_curves(path: Path, history: tuple[Epoch, ...]) -> None:
+    """Draw training loss, held-back likelihood and held-back error by epoch."""
+    figure = _figure(10.0, 4.0)
+    losses, errors = figure.subplots(1, 2)
+    numbers = [epoch.number for epoch in history]
+    losses.plot(numbers, [e.loss for e in history], label="loss, training, distorted")
+    losses.plot(numbers, [e.val_nll for e in history], label="-log likelihood, held back")
+    errors.plot(numbers, [100 * (1 - e.val_accuracy) for e in history], label="error %, held back")
+    for axes in (losses, errors):
+        axes.set_yscale("log")
+        axes.set_xlabel("epoch")
+        axes.legend()
+        axes.grid(visible=True, alpha=0.3)
+    figure.savefig(path)
+
+
+def save_confusion(
+    path: Path,
+    labels: tuple[str, ...],
+    truths: npt.NDArray[np.int64],
+    guesses: npt.NDArray[np.int64],
+) -> None:
+    """Draw how often each class (row) was taken for each (column), as shares of the row."""
+    counts = np.zeros((len(labels), len(labels)))
+    np.add.at(counts, (truths, guesses), 1)
+    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    size = 3.0 + 0.2 * len(labels)
+    figure = _figure(size, size)
+    axes = figure.subplots()
+    # The square root makes a confusion of one percent visible.
+    axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
+    short = [label[:SHOWN] for label in labels]
+    axes.set_xticks(range(len(labels)), short, rotation=90, fontsize=6)
+    axes.set_yticks(range(len(labels)), short, fontsize=6)
+    axes.set_xlabel("model")
+    axes.set_ylabel("truth")
+    figure.savefig(path)
+
+
+def _figure(width: float, height: float) -> Any:  # noqa: ANN401 - a matplotlib Figure
+    # Figure without pyplot: no display, no global state, no threads' trouble.
+    return module("matplotlib.figure").Figure(
+        figsize=(width, height), dpi=110, layout="constrained"
+    )
