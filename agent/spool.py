@@ -141,8 +141,8 @@ class Spool:
         ids = [i for i in look_ids if self._path(i).parent == self._looks]
         with self._lock:
             known = [r for i in ids if (r := self._row(i))]
-            self._remove(known)
             self._ledger("receipted", [str(row[0]) for row in known])
+            self._remove(known)
             return len(known)
 
     def totals(self) -> tuple[int, int]:
@@ -196,8 +196,8 @@ class Spool:
             ).fetchone()
             if lowest is None or lowest[2] > value:
                 return False
-            self._remove([lowest[:2]])
             self._evicted(lowest[0])
+            self._remove([lowest[:2]])
         return True
 
     def _evicted(self, look_id: str) -> None:
