@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from agent.contract.ids import new_id
@@ -14,13 +14,13 @@ REACH: Final = 0.8
 """Boxes whose centres lie nearer than this many mean sides may be one object."""
 MAX_GROWTH: Final = 4.0
 """An object's area changes less than this many times between two sights of it."""
-TWICE_IOU: Final = 0.45
+TWICE_IOU: Final = 0.4
 """Two boxes of one frame that overlap more are one object, whatever their classes."""
 TWICE_INSIDE: Final = 0.8
 """A box of the same class that lies inside another with this share is a part of it."""
 SAME_LABEL_BONUS: Final = 0.2
-SMOOTHING: Final = 0.5
-"""Weight of the newest velocity."""
+STEADY_S: Final = 0.5
+"""Speeds are averaged over about so long: boxes jitter from frame to frame."""
 MAX_GAP_S: Final = 1.5
 MAX_MISSES: Final = 4
 MAX_TRACKS: Final = 64
@@ -66,7 +66,7 @@ class _Track:
     """One object; mutable, seen by `Tracker` only."""
 
     __slots__ = (
-        "box", "camera", "evidence", "first_seen", "frames", "labels", "last_seen",
+        "box", "camera", "clear", "evidence", "first_seen", "frames", "labels", "last_seen",
         "margin", "misses", "opened", "sighting_id", "vx", "vy",
     )  # fmt: skip
 
@@ -79,6 +79,7 @@ class _Track:
         self.labels = {prediction.index: prediction.label}
         self.margin = prediction.margin
         self.frames = 1
+        self.clear = 0
         self.misses = 0
         self.vx = self.vy = 0.0
         self.opened = False
@@ -91,8 +92,9 @@ class _Track:
             # Twice the centre's way, halved by the division: no float centres are needed.
             vx = (new.x0 + new.x1 - old.x0 - old.x1) / (2 * dt)
             vy = (new.y0 + new.y1 - old.y0 - old.y1) / (2 * dt)
-            self.vx += SMOOTHING * (vx - self.vx)
-            self.vy += SMOOTHING * (vy - self.vy)
+            weight = dt / (dt + STEADY_S)
+            self.vx += weight * (vx - self.vx)
+            self.vy += weight * (vy - self.vy)
         self.box, self.last_seen, self.misses = new, now, 0
         self.frames += 1
         if self.evidence.shape == prediction.scores.shape:
@@ -139,12 +141,14 @@ class Tracker:
         random_bytes: Callable[[int], bytes],
         min_hits: int = 2,
         min_margin: float = 0.0,
+        min_score: float = 0.0,
         max_gap_s: float = MAX_GAP_S,
         max_misses: int = MAX_MISSES,
         max_tracks: int = MAX_TRACKS,
     ) -> None:
         self.min_hits = min_hits
         self.min_margin = min_margin
+        self.min_score = min_score
         self._random_bytes = random_bytes
         self._max_gap_s = max_gap_s
         self._max_misses = max_misses
@@ -177,18 +181,28 @@ class Tracker:
         return ended
 
     def _owners(self, frame: Frame, predictions: Sequence[Prediction]) -> list[_Track]:
-        """Return the track of each prediction, old, new or shared with a twin box."""
+        """Return the track of each prediction: old, new, or that of the surer twin."""
+        if frame.still:
+            tracks = [self._track(frame, p) for p in predictions]
+            for track in tracks:
+                track.clear = 1
+            return tracks
+        order = sorted(range(len(predictions)), key=lambda i: -predictions[i].score)
+        twins = _twins(predictions, order)
         owners: dict[int, _Track] = {}
-        if not frame.still:
-            for i, track in _pairs(self._tracks, predictions, frame.captured_at):
+        free = list(self._tracks)
+        # Boxes that stand clear choose first; a twin may still be somebody half hidden.
+        for group in ([i for i in order if i not in twins], list(twins)):
+            for i, track in _pairs(free, predictions, group, frame.captured_at):
                 track.add(frame.captured_at, predictions[i])
                 owners[i] = track
-        # The surest box opens a track; weaker boxes of the same thing then join it.
-        for i in sorted(range(len(predictions)), key=lambda i: -predictions[i].score):
-            if i in owners:
-                continue
-            twin = None if frame.still else _twin(predictions, i, owners)
-            owners[i] = twin or self._track(frame, predictions[i])
+                free.remove(track)
+        for i in order:
+            if i not in owners:
+                twin = twins.get(i)
+                owners[i] = self._track(frame, predictions[i]) if twin is None else owners[twin]
+            if i not in twins:
+                owners[i].clear += 1
         return [owners[i] for i in range(len(predictions))]
 
     def _track(self, frame: Frame, prediction: Prediction) -> _Track:
@@ -199,11 +213,12 @@ class Tracker:
     def _open_sightings(self, owners: list[_Track], min_hits: int) -> tuple[Sighting, ...]:
         opened = []
         for track in owners:
-            if track.opened or track.frames < min_hits or track.margin < self.min_margin:
+            if track.opened or track.clear < min_hits or track.margin < self.min_margin:
                 continue
-            if any(index >= 0 and name for index, name in track.labels.items()):
+            sighting = track.sighting()
+            if sighting.label and sighting.score >= self.min_score:
                 track.opened = True
-                opened.append(track.sighting())
+                opened.append(replace(sighting, state="provisional"))
         return tuple(opened)
 
     def _end(self, now: float, owners: list[_Track]) -> tuple[Sighting, ...]:
@@ -224,13 +239,13 @@ class Tracker:
 
 
 def _pairs(
-    tracks: list[_Track], predictions: Sequence[Prediction], now: float
+    tracks: list[_Track], predictions: Sequence[Prediction], group: list[int], now: float
 ) -> list[tuple[int, _Track]]:
-    """Match greedily, best affinity first; each track and each prediction once."""
+    """Match a group of predictions greedily, best affinity first; everything once."""
     candidates = []
     for t, track in enumerate(tracks):
-        for i, prediction in enumerate(predictions):
-            affinity = _affinity(track, prediction, now)
+        for i in group:
+            affinity = _affinity(track, predictions[i], now)
             if affinity > 0:
                 candidates.append((affinity, t, i))
     candidates.sort(reverse=True)
@@ -248,6 +263,8 @@ def _pairs(
 def _affinity(track: _Track, prediction: Prediction, now: float) -> float:
     """Return how well a box continues a track; 0: not at all."""
     old, new = track.box, prediction.region.box
+    if (prediction.index < 0) != (-1 in track.labels):
+        return 0.0
     if not 1 / MAX_GROWTH < (new.area + 1) / (old.area + 1) < MAX_GROWTH:
         return 0.0
     dt = max(0.0, now - track.last_seen)
@@ -273,17 +290,23 @@ def _overlap(x0: float, y0: float, x1: float, y1: float, box: Box) -> float:
     return inner / ((x1 - x0) * (y1 - y0) + box.area - inner)
 
 
-def _twin(predictions: Sequence[Prediction], i: int, owners: dict[int, _Track]) -> _Track | None:
-    """Return the track of a box of this frame that shows the same object as prediction i."""
-    this = predictions[i]
-    box = this.region.box
-    for j, track in owners.items():
-        other = predictions[j].region.box
-        iou = _overlap(other.x0, other.y0, other.x1, other.y1, box)
-        if iou > TWICE_IOU:
-            return track
-        if iou > 0 and this.index == predictions[j].index:
-            inner = iou * (box.area + other.area) / (1 + iou)
-            if inner >= TWICE_INSIDE * min(box.area, other.area):
-                return track
-    return None
+def _twins(predictions: Sequence[Prediction], order: list[int]) -> dict[int, int]:
+    """Map each box that shows what a surer box of this frame shows to that box."""
+    twins: dict[int, int] = {}
+    for n, i in enumerate(order):
+        for j in order[:n]:
+            if j not in twins and _same(predictions[i], predictions[j]):
+                twins[i] = j
+                break
+    return twins
+
+
+def _same(a: Prediction, b: Prediction) -> bool:
+    if (a.index < 0) != (b.index < 0):
+        return False
+    box, other = a.region.box, b.region.box
+    iou = _overlap(other.x0, other.y0, other.x1, other.y1, box)
+    if iou > TWICE_IOU:
+        return True
+    inner = iou * (box.area + other.area) / (1 + iou)
+    return a.index == b.index and iou > 0 and inner >= TWICE_INSIDE * min(box.area, other.area)
