@@ -93,17 +93,16 @@ class Spool:
         with self._lock:
             try:
                 rows = [row for look in looks if (row := self._write(look))]
-                ids = [str(row[0]) for row in rows]
                 if rows:
                     sync_folder(self._looks)
                     # Before the index, which is rebuilt from the files: the ledger is not.
-                    self._ledger("accepted", ids)
+                    self._ledger("accepted", [f"{row[0]} {row[1]}" for row in rows])
                     self._index(rows)
             except (OSError, sqlite3.Error):
                 self._bytes = self._indexed_bytes()
                 raise
-            self.accepted += len(ids)
-            return ids
+            self.accepted += len(rows)
+            return [str(row[0]) for row in rows]
 
     def due(self, limit: int, now: float) -> list[SpoolItem]:
         """Return looks to send now, the oldest first."""
@@ -216,11 +215,11 @@ class Spool:
         with self._db:
             self._db.executemany("DELETE FROM looks WHERE look_id = ?", [(r[0],) for r in rows])
 
-    def _ledger(self, word: str, ids: Sequence[str]) -> None:
-        if not self._config.ledger or not ids:
+    def _ledger(self, word: str, items: Sequence[str]) -> None:
+        if not self._config.ledger or not items:
             return
         with (self._folder / "ledger.log").open("a") as file:
-            file.writelines(f"{word} {i}\n" for i in ids)
+            file.writelines(f"{word} {i}\n" for i in items)
             file.flush()
             os.fsync(file.fileno())
 
@@ -245,7 +244,7 @@ class Spool:
             self._db.execute("UPDATE looks SET due_at = 0")
         self._index(found)
         # A crash between the files and the ledger: they were accepted all the same.
-        self._ledger("accepted", [str(row[0]) for row in found])
+        self._ledger("accepted", [f"{row[0]} {row[1]}" for row in found])
 
 
 def value_of(look: Look) -> float:

@@ -132,7 +132,8 @@ class SpoolConfig(_Strict):
     min_free_bytes: int = Field(default=64 * 1024 * 1024, ge=0, le=10**12)
     """Free space that is left to the rest of the system."""
     ledger: bool = False
-    """True: every accepted look id is also appended to `ledger.log`."""
+    """True: what happens to each look is also appended to `ledger.log`: `accepted ID BYTES`,
+    `receipted ID`, `evicted ID`, each line before the deed."""
 
 
 class Limits(_Strict):

@@ -29,8 +29,10 @@ def test_a_look_stays_until_its_receipt(tmp_path: Path) -> None:
     assert not (tmp_path / "looks" / f"{an_id(1)}.look").exists()
     assert spool.totals() == (1, len(encode_look(look(2))))
     assert (tmp_path / "ledger.log").read_text().splitlines() == [
-        f"accepted {an_id(1)}", f"accepted {an_id(2)}", f"receipted {an_id(1)}",
-    ]  # fmt: skip
+        f"accepted {an_id(1)} {len(encode_look(look(1)))}",
+        f"accepted {an_id(2)} {len(encode_look(look(2)))}",
+        f"receipted {an_id(1)}",
+    ]
     spool.close()
 
 
@@ -154,8 +156,8 @@ def test_kill_9_loses_no_accepted_look(tmp_path: Path) -> None:
     spool = Spool(tmp_path, ROOMY)
     on_disk = {i.look_id for i in spool.due(10**6, 0.0)}
     ledger = [row.split() for row in (tmp_path / "ledger.log").read_text().splitlines()]
-    receipted = {i for word, i in ledger if word == "receipted"}
-    accepted = {i for word, i in ledger if word == "accepted"}
+    receipted = {i for word, i, *_ in ledger if word == "receipted"}
+    accepted = {i for word, i, *_ in ledger if word == "accepted"}
     assert len(said) >= 8 * 5
     assert set(said) <= on_disk | receipted
     assert on_disk <= accepted
