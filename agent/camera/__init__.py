@@ -1,0 +1,1 @@
+"""Image sources: one file per kind behind one small protocol."""
