@@ -181,6 +181,10 @@ class Engine:
             if not np.isfinite(dequantise(self._runtime.output(spec), spec.quantisation)).all():
                 raise BadContentError(f"{self.model.source}: output {spec.name} is not finite")
 
+    def bare_invoke(self) -> None:
+        """Run the interpreter on whatever the input holds: the bare arm of measurements."""
+        self._runtime.invoke()
+
     def _run(self, image: Image, box: Box) -> Image:
         # The view must not live across invoke(): the interpreter refuses to run then.
         small = fill_input(

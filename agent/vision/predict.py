@@ -6,10 +6,10 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from agent.contract.errors import BadContentError
 from agent.contract.profile import Profile
 from agent.vision.preprocess import difference_hash
-from agent.vision.propose import prediction_from_detection
-from agent.vision.types import Image, Prediction, Region
+from agent.vision.types import Detection, Image, Prediction, Region
 
 HASH_SIZE = (32, 32)
 
@@ -46,3 +46,36 @@ class DetectorClasses:
         cut = image[box.y0 : box.y1, box.x0 : box.x1]
         small = np.asarray(cv2.resize(cut, HASH_SIZE), np.uint8)
         return replace(prediction, dhash=difference_hash(small))
+
+
+def prediction_from_detection(
+    found: Detection | Region, labels: tuple[str, ...], profile: Profile
+) -> Prediction:
+    """Take a detector's class as the prediction.
+
+    A detector gives one score a box and no rival classes. So `scores`, shape (profile
+    classes,), holds that score at the class and 0 elsewhere; what is missing to 1 belongs to
+    "none of these". Margin is the score itself: weak boxes are uncertain, and the usual
+    threshold 0.5 means what it means to detectors. Energy is minus the score.
+
+    Args:
+        found: A detection, or the region that the detector proposed.
+        labels: The detector's labels in class order.
+        profile: Names the classes; its aliases map the detector's labels.
+
+    Returns:
+        A prediction in the profile's class order; index -1, an empty label and all-zero scores
+        where the profile has no such class. It has no dHash (0).
+
+    Raises:
+        BadContentError: the region comes from no detector.
+    """
+    if found.index is None:
+        raise BadContentError("region without a class: only a detector's region can be classified")
+    label = profile.canonical(labels[found.index])
+    scores = np.zeros(len(profile.classes), np.float32)
+    index = -1 if label is None else profile.labels.index(label)
+    if index >= 0:
+        scores[index] = found.score
+    region = Region(found.box, found.score, found.index)
+    return Prediction(region, index, label or "", found.score, found.score, -found.score, scores)

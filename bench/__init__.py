@@ -1,0 +1,1 @@
+"""One file per goal; each prints ratios and the command that made them."""
