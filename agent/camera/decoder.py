@@ -1,0 +1,44 @@
+"""OpenCV's VideoCapture, opened without a word on standard error. Adapter."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+
+from agent.vision.types import Image
+
+MAX_PIXELS: Final = 64_000_000
+"""Larger pictures are refused: one would take more memory than a small device has to spare."""
+
+
+def open_video(name: str, backend: int, params: Sequence[int] = ()) -> cv2.VideoCapture | None:
+    """Open a video with one backend.
+
+    Args:
+        name: File, device or URL, as the backend wants it.
+        backend: `cv2.CAP_FFMPEG` or `cv2.CAP_V4L2`.
+        params: Property, value, property, value ...
+
+    Returns:
+        An open capture; None where it did not open.
+    """
+    try:
+        capture = cv2.VideoCapture(name, backend, list(params))
+    except cv2.error:
+        return None
+    if not capture.isOpened():
+        capture.release()
+        return None
+    return capture
+
+
+def next_image(capture: cv2.VideoCapture) -> Image | None:
+    """Read the next picture; None where there is none (end, time limit, lost)."""
+    try:
+        there, image = capture.read()
+    except cv2.error:
+        return None
+    if not there or image is None:
+        return None
+    return np.asarray(image, np.uint8)
