@@ -13,7 +13,7 @@ from agent.vision.engine import Engine, read_model
 from agent.vision.predict import Classifier, DetectorClasses
 from agent.vision.propose import make_proposer
 from agent.vision.shipped import shipped_model
-from agent.vision.tracker import Tracker
+from agent.vision.tracker import Tracker, detector_tracker
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -87,12 +87,9 @@ def build_vision(
     classifier: Classifier = (
         DetectorClasses(engine.labels, profile) if engine.is_detector else engine
     )
-    # A detector's weak boxes are worth asking about; on their own they are no sighting.
-    weakest = config.settings.threshold if engine.is_detector else 0.0
+    tracker = detector_tracker if engine.is_detector else Tracker
     lanes = {
-        name: Lane(
-            make_proposer(propose, detector), Tracker(os.urandom, config.settings.min_hits, weakest)
-        )
+        name: Lane(make_proposer(propose, detector), tracker(os.urandom, config.settings.min_hits))
         for name, propose in proposals.items()
     }
     return engine, classifier, lanes

@@ -36,7 +36,7 @@ class ProposeConfig(BaseModel):
     min_score: float = Field(default=0.3, ge=0.0, le=1.0)
     """Detector: lowest score that proposes a region."""
     min_size: int = Field(default=16, ge=2, le=4096)
-    """Motion and colour: smallest side of a region in pixels."""
+    """Detector, motion and colour: smallest side of a region in pixels."""
     max_regions: int = Field(default=8, ge=1, le=64)
 
     @model_validator(mode="after")

@@ -49,12 +49,17 @@ class DetectorModel:
 
     engine: Engine
     min_score: float
+    min_size: int
     max_regions: int
 
     def propose(self, image: Image) -> tuple[Region, ...]:
-        """Return detections from `min_score` on, best first."""
-        found = self.engine.detect(image, self.min_score)[: self.max_regions]
-        return tuple(Region(d.box, d.score, d.index) for d in found)
+        """Return detections from `min_score` and `min_size` on, best first."""
+        found = [
+            Region(d.box, d.score, d.index)
+            for d in self.engine.detect(image, self.min_score)
+            if min(d.box.width, d.box.height) >= self.min_size
+        ]
+        return tuple(found[: self.max_regions])
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,5 +104,5 @@ def make_proposer(config: ProposeConfig, detector: Engine | None) -> Proposer:
                 f"propose kind 'detector': {what}; name one with"
                 " TFLite_Detection_PostProcess outputs under [model] detector (or file)"
             )
-        return DetectorModel(detector, config.min_score, config.max_regions)
+        return DetectorModel(detector, config.min_score, config.min_size, config.max_regions)
     return WholeFrame()

@@ -8,22 +8,25 @@ from typing import Final, Literal
 from agent.contract.ids import new_id
 from agent.vision.types import Box, FloatArray, Frame, Prediction
 
-MIN_IOU: Final = 0.1
+MIN_IOU: Final = 0.3
 """Boxes that overlap more may be one object, whatever their centres do."""
-REACH: Final = 0.8
+REACH: Final = 0.5
 """Boxes whose centres lie nearer than this many mean sides may be one object."""
 MAX_GROWTH: Final = 4.0
 """An object's area changes less than this many times between two sights of it."""
 TWICE_IOU: Final = 0.4
 """Two boxes of one frame that overlap more are one object, whatever their classes."""
-TWICE_INSIDE: Final = 0.8
-"""A box of the same class that lies inside another with this share is a part of it."""
+TWICE_INSIDE: Final = 0.5
+"""A box of the same class with this share inside a surer one is a part of it."""
 SAME_LABEL_BONUS: Final = 0.2
 STEADY_S: Final = 0.5
 """Speeds are averaged over about so long: boxes jitter from frame to frame."""
 MAX_GAP_S: Final = 1.5
 MAX_MISSES: Final = 4
 MAX_TRACKS: Final = 64
+SURE_BOX: Final = 0.65
+LIKELY_BOX: Final = 0.5
+"""A detector's boxes are a sighting when the best and the mean score reach these."""
 
 State = Literal["tentative", "provisional"]
 
@@ -121,16 +124,20 @@ class _Track:
 class Tracker:
     """Associates the predictions of one camera's frames. Not thread-safe.
 
-    Greedy by overlap and centre distance after moving each track on at its last speed. Classes
-    do not gate: a van that flickers between car and truck stays one sighting, and evidence
-    decides (sum of the class probabilities over frames). An index below 0 or an empty label
-    marks a prediction that is nothing of the profile: it is tracked and never becomes a sighting.
+    Greedy by overlap and centre distance, after moving each track on at its mean speed. Classes
+    do not gate: a van that flickers between car and truck stays one sighting, and the sum of the
+    class probabilities over its frames decides. Of boxes that show the same thing in one frame,
+    the surest counts; the others continue a half hidden object or belong to the sighting of the
+    surest, and open none. An index below 0 or an empty label marks a prediction that is nothing
+    of the profile: it is tracked apart and never becomes a sighting.
 
     Args:
         random_bytes: Gives so many random bytes (`os.urandom`), for sighting ids.
-        min_hits: Frames an object must be found in before it is a sighting (stills: 1).
+        min_hits: Frames an object must stand clear in before it is a sighting (stills: 1).
+            May be set later.
         min_margin: A sighting needs one prediction with at least this margin, 0..1. For
             detectors: weak boxes continue a sighting but never make one on their own.
+        min_score: A sighting needs at least this mean probability of its class, 0..1.
         max_gap_s: A track ends when unseen for longer than this ...
         max_misses: ... and for more frames than this.
         max_tracks: Bound of memory; the track unseen longest goes first.
@@ -236,6 +243,14 @@ class Tracker:
             kept = kept[-self._max_tracks :]
         self._tracks = kept
         return tuple(t.sighting(closed=True) for t in ended if t.opened)
+
+
+def detector_tracker(random_bytes: Callable[[int], bytes], min_hits: int) -> Tracker:
+    """Return a tracker for predictions that are a detector's own boxes.
+
+    Weak boxes continue a sighting and are worth asking about; alone they are none.
+    """
+    return Tracker(random_bytes, min_hits, SURE_BOX, LIKELY_BOX)
 
 
 def _pairs(
