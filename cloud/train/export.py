@@ -61,10 +61,11 @@ def to_tflite(
         BadContentError: the input's quantisation came out otherwise.
     """
     tf = tensorflow()
-    # A fixed batch of one: the device asks for one region at a time.
+    # A fixed batch of one: the device asks for one region at a time. Names end up in the file.
     fixed = keras().Input(batch_shape=(1, recipe.side, recipe.side, 3), name="pixels")
     with tempfile.TemporaryDirectory(prefix="secondlook-export-") as folder:
-        keras().Model(fixed, model(fixed, training=False)).export(folder, verbose=False)
+        single = keras().Model(fixed, model(fixed, training=False), name="device")
+        single.export(folder, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if precision == "float16":

@@ -17,13 +17,16 @@ def build(side: int, classes: int, width: float, dropout: float) -> Any:  # noqa
     layers = keras().layers
     pixels = keras().Input((side, side, 3), name="pixels")
     x = pixels
-    for channels, stride in LAYERS:
+    # Every name is given: they end up in the file, whose bytes must not depend on what ran before.
+    for n, (channels, stride) in enumerate(LAYERS, 1):
         # No bias: batch normalisation has its own. Both melt into the convolution on export.
+        filters = max(8, int(channels * width) // 8 * 8)
         x = layers.Conv2D(
-            max(8, int(channels * width) // 8 * 8), 3, stride, padding="same", use_bias=False
+            filters, 3, stride, padding="same", use_bias=False, name=f"convolution_{n}"
         )(x)
-        x = layers.BatchNormalization(momentum=0.98)(x)
-        x = layers.ReLU()(x)
-    x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dropout(dropout)(x)
-    return keras().Model(pixels, layers.Dense(classes, name="logits")(x))
+        x = layers.BatchNormalization(momentum=0.98, name=f"normalise_{n}")(x)
+        x = layers.ReLU(name=f"rectify_{n}")(x)
+    x = layers.GlobalAveragePooling2D(name="average")(x)
+    x = layers.Dropout(dropout, name="dropout")(x)
+    logits = layers.Dense(classes, name="logits")(x)
+    return keras().Model(pixels, logits, name="classifier")

@@ -1,0 +1,158 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.contract.errors import BadContentError
+from agent.vision.shipped import shipped_model
+from cloud.calibration import (
+    expected_calibration_error,
+    fit_temperature,
+    negative_log_likelihood,
+)
+from cloud.evaluate import Report, evaluate, match_classes, report_json
+from tests.drawn_folder import full_folder
+
+MODEL = shipped_model("traffic-signs.tflite")
+EVERY = 13
+"""One in so many held-back images: about 600."""
+
+
+def gtsrb_part(root: Path, data: Path, rename: Callable[[int, str], str] | None = None) -> Path:
+    """A folder with part of the held-back images; class `name`s may be changed."""
+    lines = (data / "train.csv").read_text().splitlines()
+    held = [line for line in lines[1:] if line.endswith(",val")][::EVERY]
+    (root / "train.csv").write_text("\n".join([lines[0], *held]))
+    head, *classes = (data / "classes.csv").read_text().splitlines()
+    if rename:
+        classes = [
+            f"{line.split(',')[0]},{rename(n, line.split(',', 1)[1])}"
+            for n, line in enumerate(classes)
+        ]
+    (root / "classes.csv").write_text("\n".join([head, *classes]))
+    for archive in data.glob("*.zip"):
+        (root / archive.name).symlink_to(archive)
+    return root
+
+
+def test_calibration_error_by_hand() -> None:
+    # 30 predictions, two a bin: confidence 0.9 and one of two right is a gap of 0.4 everywhere.
+    scores = np.full(30, 0.9, np.float32)
+    assert expected_calibration_error(scores, np.arange(30) % 2 == 0) == pytest.approx(0.4)
+    assert expected_calibration_error(scores, np.ones(30, bool)) == pytest.approx(0.1)
+    # Over- and underconfidence in different bins must not cancel out.
+    mixed = np.array([0.2] * 16 + [0.8] * 14, np.float32)
+    assert expected_calibration_error(mixed, mixed < 0.5) == pytest.approx(0.8)
+    assert expected_calibration_error(scores[:1], np.array([True])) == pytest.approx(0.1)
+
+
+def test_the_temperature_undoes_a_scale() -> None:
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 2, (4000, 5)).astype(np.float32)
+    chance = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    classes = np.array([rng.choice(5, p=p / p.sum()) for p in chance.astype(np.float64)])
+    assert fit_temperature(logits, classes) == pytest.approx(1.0, rel=0.08)
+    assert fit_temperature(logits * 3, classes) == pytest.approx(3.0, rel=0.08)
+    best = fit_temperature(logits * 3, classes)
+    nll = negative_log_likelihood(logits * 3, classes, best)
+    assert nll < negative_log_likelihood(logits * 3, classes, best * 1.2)
+    assert nll < negative_log_likelihood(logits * 3, classes, best / 1.2)
+
+
+def test_likelihood_of_even_odds() -> None:
+    logits = np.zeros((3, 4), np.float32)
+    value = negative_log_likelihood(logits, np.array([0, 1, 3]), 1.0)
+    assert value == pytest.approx(np.log(4))
+
+
+def test_classes_match_by_name_else_by_index() -> None:
+    assert match_classes(("b", "a"), ("a", "b", "c"), "m") == ((1, 0), "name")
+    assert match_classes(("x", "a"), ("a", "b", "c"), "m") == ((0, 1), "index")
+    with pytest.raises(BadContentError, match="m: 2 labels for 3 classes, and no label 'x'"):
+        match_classes(("a", "b", "x"), ("a", "b"), "m")
+
+
+@pytest.fixture(scope="module")
+def by_name(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    root = gtsrb_part(tmp_path_factory.mktemp("part"), data_dir / "gtsrb")
+    return evaluate(MODEL, root, "val")
+
+
+@pytest.mark.data
+def test_the_shipped_model_is_as_good_as_its_card_says(by_name: Report) -> None:
+    assert by_name.n == 603
+    assert by_name.accuracy >= 0.985
+    assert by_name.ece <= 0.02
+    assert by_name.size_bytes == MODEL.stat().st_size <= 1_000_000
+    assert (by_name.split, by_name.region, by_name.matched_by) == ("val", "roi", "name")
+
+
+@pytest.mark.data
+def test_the_report_adds_up(by_name: Report) -> None:
+    document = json.loads(report_json(by_name))
+    assert {"accuracy", "n", "errors", "ece", "nll", "size_bytes", "per_class"} <= set(document)
+    classes = document["per_class"].values()
+    assert sum(c["n"] for c in classes) == document["n"]
+    assert sum(c["errors"] for c in classes) == document["errors"]
+    assert sum(count for _, _, count in document["confused"]) == document["errors"]
+    assert document["accuracy"] == 1 - document["errors"] / document["n"]
+
+
+@pytest.mark.data
+def test_names_in_another_order_change_nothing_and_other_names_go_by_index(
+    data_dir: Path, tmp_path: Path, by_name: Report
+) -> None:
+    foreign = gtsrb_part(tmp_path, data_dir / "gtsrb", lambda n, _: f"Zeichen {n}")
+    report = evaluate(MODEL, foreign, "val")
+    assert (report.matched_by, report.errors) == ("index", by_name.errors)
+    lines = (tmp_path / "classes.csv").read_text().splitlines()
+    names = (data_dir / "gtsrb" / "classes.csv").read_text().splitlines()
+    # The same ids under swapped names must cost exactly those two classes.
+    swapped = [names[0], f"0,{names[2].split(',', 1)[1]}", f"1,{names[1].split(',', 1)[1]}"]
+    (tmp_path / "classes.csv").write_text("\n".join(swapped + names[3:]))
+    assert len(lines) == len(names)
+    worse = evaluate(MODEL, foreign, "val")
+    of_two = sum(by_name.per_class[name.split(",", 1)[1]].n for name in names[1:3])
+    assert worse.matched_by == "name"
+    assert worse.errors >= by_name.errors + of_two - 5
+
+
+@pytest.mark.data
+def test_whole_images_are_harder(data_dir: Path, tmp_path: Path, by_name: Report) -> None:
+    report = evaluate(MODEL, gtsrb_part(tmp_path, data_dir / "gtsrb"), "val", whole_images=True)
+    assert report.region == "whole"
+    assert report.nll != by_name.nll
+    assert report.accuracy >= 0.96
+
+
+def test_a_folder_without_the_split_is_measured_as_a_whole_and_says_so(tmp_path: Path) -> None:
+    root = full_folder(tmp_path)
+    table = (root / "annotations.csv").read_text().splitlines()
+    columns = table[0].split(",")
+    kept = [columns.index(name) for name in ("path", "archive", "class_id")]
+    short = [",".join(line.split(",")[i] for i in kept) for line in table]
+    (root / "annotations.csv").write_text("\n".join(short))
+    done: list[tuple[int, int]] = []
+    report = evaluate(MODEL, root, "val", on_image=lambda *step: done.append(step))
+    assert (report.split, report.n, report.matched_by) == ("all", 36, "index")
+    assert "neither splits nor tracks" in report.notes[0]
+    assert done == [(n, 36) for n in range(1, 37)]
+
+
+def test_unreadable_images_are_in_the_report(tmp_path: Path) -> None:
+    root = full_folder(tmp_path)
+    table = (root / "annotations.csv").read_text().splitlines()
+    table[1] = table[1].replace("0/00_0.png,images.zip,0,00,", "0/00_0.png,images.zip,0,00,9")
+    (root / "annotations.csv").write_text("\n".join(table))
+    report = evaluate(MODEL, root)
+    assert report.n == 35
+    assert report.refused[0].startswith("images.zip:0/00_0.png: annotated as 9")
+
+
+@pytest.mark.data
+def test_a_detector_is_refused(data_dir: Path, tmp_path: Path) -> None:
+    detector = data_dir / "models" / "ssd_mobilenet_v1_coco_quant.tflite"
+    with pytest.raises(BadContentError, match="needs a classifier"):
+        evaluate(detector, full_folder(tmp_path))

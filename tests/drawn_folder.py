@@ -1,0 +1,118 @@
+"""Small data folders of drawn pictures, in every layout that is read."""
+
+import csv
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from agent.vision.types import Image
+
+LABELS = ("disc", "points left", "points right")
+PROFILE = """
+name = "drawn"
+title = "Drawn shapes"
+instructions = "Say what is drawn."
+[augmentation]
+rotate_degrees = 5.0
+brightness = 0.2
+[[class]]
+label = "disc"
+description = "A red disc."
+symmetry = "both"
+[[class]]
+label = "points left"
+description = "A blue triangle that points left."
+mirror = "points right"
+[[class]]
+label = "points right"
+description = "A blue triangle that points right."
+mirror = "points left"
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One annotated picture."""
+
+    path: str
+    index: int
+    track: str
+    image: Image
+
+
+def draw(index: int, rng: np.random.Generator) -> Image:
+    side = int(rng.integers(28, 40))
+    image = np.full((side, side, 3), rng.integers(60, 200, 3), np.uint8)
+    a, b, middle = side // 4, side - side // 4, side // 2
+    if index == 0:
+        cv2.circle(image, (middle, middle), side // 4, (20, 20, 220), -1)
+    else:
+        tip, back = (a, b) if index == 1 else (b, a)
+        points = np.array([[tip, middle], [back, a], [back, b]], np.int32)
+        cv2.fillPoly(image, [points], (230, 60, 20))
+    noise = rng.normal(0, 6, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def rows(tracks: int = 4, frames: int = 3, suffix: str = ".png") -> list[Row]:
+    rng = np.random.default_rng(5)
+    return [
+        Row(f"{index}/{track:02d}_{frame}{suffix}", index, f"{track:02d}", draw(index, rng))
+        for index in range(len(LABELS))
+        for track in range(tracks)
+        for frame in range(frames)
+    ]
+
+
+def encoded(row: Row) -> bytes:
+    return bytes(cv2.imencode(Path(row.path).suffix, row.image)[1])
+
+
+def write_classes(root: Path, header: str = "class_id,name", first_id: int = 0) -> None:
+    lines = [header, *(f"{first_id + i},{name}" for i, name in enumerate(LABELS))]
+    (root / "classes.csv").write_text("\n".join(lines) + "\n")
+
+
+def write_table(path: Path, header: Sequence[str], table: Sequence[Sequence[object]]) -> None:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *table])
+
+
+def write_zip(path: Path, pictures: Sequence[Row], folder: str = "") -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for row in pictures:
+            archive.writestr(folder + row.path, encoded(row))
+
+
+def write_files(root: Path, pictures: Sequence[Row]) -> None:
+    for row in pictures:
+        (root / row.path).parent.mkdir(parents=True, exist_ok=True)
+        (root / row.path).write_bytes(encoded(row))
+
+
+def full_folder(root: Path, tracks: int = 4, frames: int = 3) -> Path:
+    """One zip, boxes, sizes, tracks and a split: everything that may be there."""
+    root.mkdir(parents=True, exist_ok=True)
+    pictures = rows(tracks, frames)
+    write_classes(root)
+    write_zip(root / "images.zip", pictures)
+    header = (
+        "path", "archive", "class_id", "track", "width", "height",
+        "roi_x1", "roi_y1", "roi_x2", "roi_y2", "split",
+    )  # fmt: skip
+    table = []
+    for row in pictures:
+        side = len(row.image)
+        box = (side // 5, side // 5, side - side // 5, side - side // 5)
+        split = "val" if row.track == "00" else "train"
+        table.append((row.path, "images.zip", row.index, row.track, side, side, *box, split))
+    write_table(root / "annotations.csv", header, table)
+    return root
+
+
+def empty_png() -> bytes:
+    return b"\x89PNG\r\n\x1a\n this is no picture"
