@@ -87,9 +87,14 @@ def build_vision(
     classifier: Classifier = (
         DetectorClasses(engine.labels, profile) if engine.is_detector else engine
     )
-    tracker = detector_tracker if engine.is_detector else Tracker
+    hits = config.settings.min_hits
     lanes = {
-        name: Lane(make_proposer(propose, detector), tracker(os.urandom, config.settings.min_hits))
+        name: Lane(
+            make_proposer(propose, detector),
+            detector_tracker(os.urandom, hits)
+            if engine.is_detector
+            else Tracker(os.urandom, hits, fixed=propose.kind in ("whole-frame", "zones")),
+        )
         for name, propose in proposals.items()
     }
     return engine, classifier, lanes
