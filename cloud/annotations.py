@@ -112,9 +112,10 @@ def to_sample(row: dict[str, str], indices: dict[int, int], place: str) -> Sampl
     class_id = _integer(row, "class_id", place)
     if class_id not in indices:
         raise BadContentError(f"{place}: class_id {class_id} is not in {CLASSES_NAME}")
-    path = row["path"].replace("\\", "/")
-    if not path or path.startswith("/") or ".." in Path(path).parts:
-        raise BadContentError(f"{place}: path {path[:100]!r} must lie inside the folder")
+    path, archive = (row.get(name, "").replace("\\", "/") for name in ("path", "archive"))
+    for name in (path or ".", archive):
+        if name == "." or name.startswith("/") or ".." in Path(name).parts:
+            raise BadContentError(f"{place}: path {name[:100]!r} must lie inside the folder")
     roi = size = None
     if any(row.get(name) for name in ROI_COLUMNS):
         roi = Box(*(_integer(row, name, place) for name in ROI_COLUMNS))
@@ -125,7 +126,7 @@ def to_sample(row: dict[str, str], indices: dict[int, int], place: str) -> Sampl
     return Sample(
         path,
         indices[class_id],
-        row.get("archive", ""),
+        archive,
         roi,
         size,
         row.get("track", ""),

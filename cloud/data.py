@@ -81,6 +81,7 @@ def read_folder(root: Path) -> DataFolder:
     samples = [to_sample(row, indices, f"{source.name} line {n}") for n, row in rows]
     found, missing = _locate(root, samples)
     _refuse_leaks(source, found)
+    _refuse_half_split(source, found)
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     return DataFolder(root, tuple(names.values()), found, source.name, digest, missing)
 
@@ -110,11 +111,12 @@ def split_by_track(folder: DataFolder, seed: int = 0) -> DataFolder:
 
 
 def split_by_image(folder: DataFolder, seed: int = 0) -> DataFolder:
-    """Split a folder that has neither splits nor tracks by image, as `split_by_track` does.
+    """Split a folder without splits as `split_by_track` does, images without a track one by one.
 
     Near-identical images may then fall on both sides: figures on `val` are optimistic.
     """
-    alone = replace(folder, samples=tuple(replace(s, track=s.name) for s in folder.samples))
+    samples = tuple(replace(s, track=s.track or s.name) for s in folder.samples)
+    alone = replace(folder, samples=samples)
     return split_by_track(alone, seed)
 
 
@@ -138,13 +140,15 @@ def _held_back(salt: str, names: set[str]) -> list[str]:
 
 def _locate(root: Path, samples: list[Sample]) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
     """Return the samples with their archive filled in, and the names of those found nowhere."""
-    archives = sorted(p.name for p in root.iterdir() if p.suffix.lower() == ".zip")
+    named = {s.archive for s in samples} - {""}
+    for name in sorted(named):
+        if not (root / name).is_file():
+            raise BadContentError(f"{root}: archive {name!r} is annotated but not there")
+    archives = sorted(named | {p.name for p in root.iterdir() if p.suffix.lower() == ".zip"})
     members = {}
     for name in archives:
         with _open(root / name) as archive:
             members[name] = frozenset(archive.namelist())
-    for named in {s.archive for s in samples} - {""} - set(archives):
-        raise BadContentError(f"{root}: archive {named!r} is annotated but not there")
     found, missing = [], []
     for sample in samples:
         home = _home(root, members, sample)
@@ -193,6 +197,15 @@ def _refuse_leaks(source: Path, samples: tuple[Sample, ...]) -> None:
                 f" {first!r} and in {sample.split!r}; near-identical images on both sides make"
                 " every figure worthless: keep a track together"
             )
+
+
+def _refuse_half_split(source: Path, samples: tuple[Sample, ...]) -> None:
+    without = sum(not s.split for s in samples)
+    if 0 < without < len(samples):
+        raise BadContentError(
+            f"{source}: {without} of {len(samples)} rows have no split; give every row one, or"
+            " leave the column out"
+        )
 
 
 def _open(path: Path) -> zipfile.ZipFile:

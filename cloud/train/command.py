@@ -1,5 +1,6 @@
 """From a data folder to a model file, with everything said on the way. Shell."""
 
+import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +31,7 @@ from cloud.data import (
 )
 from cloud.train.batches import Examples
 from cloud.train.export import Precision, Provenance, finish, to_tflite
-from cloud.train.fit import Epoch, fit
+from cloud.train.fit import STATE, Epoch, fit
 from cloud.train.plots import save_confusion, save_curves
 from cloud.train.recipe import Recipe, make_recipe
 
@@ -82,6 +83,7 @@ def train(
     """
     console = console or Console()
     _need("tensorflow", "keras", "matplotlib")
+    _check_place(out)
     task, chosen = load_profile(profile), make_recipe(recipe)
     folder = prepared(read_folder(data), chosen.seed, console)
     kept, refused = load_examples(folder, task, TRAIN)
@@ -94,8 +96,9 @@ def train(
         f"{len(kept)} images to learn from, {len(held)} held back, {len(task.labels)} classes"
     )
     beside = out.with_suffix("")
-    out.parent.mkdir(parents=True, exist_ok=True)
     checkpoint = beside.with_name(f"{beside.name}.checkpoint")
+    if (checkpoint / STATE).is_file():
+        console.print(f"going on from {checkpoint}; remove it to start afresh", markup=False)
     model, history = _fit_shown(kept, held, chosen, task, checkpoint, folder.sha256, console)
     content = to_tflite(model, kept, chosen, task.augmentation, precision)
     source = Provenance(
@@ -215,6 +218,16 @@ def _need(*modules: str) -> None:
             raise UnavailableError(
                 f"training needs {name}, which is not installed: pip install 'secondlook[train]'"
             )
+
+
+def _check_place(path: Path) -> None:
+    """Fail before an hour of training rather than after."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UnavailableError(f"{path}: {error.strerror}; choose another output file") from error
 
 
 def _write(path: Path, content: bytes) -> None:

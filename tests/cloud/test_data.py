@@ -127,6 +127,23 @@ def test_a_track_in_two_splits_is_refused(tmp_path: Path) -> None:
         read_folder(tmp_path)
 
 
+def test_half_a_split_is_refused(tmp_path: Path) -> None:
+    full_folder(tmp_path)
+    text = (tmp_path / "annotations.csv").read_text()
+    (tmp_path / "annotations.csv").write_text(text.replace(",val", ","))
+    with pytest.raises(BadContentError, match="9 of 36 rows have no split"):
+        read_folder(tmp_path)
+
+
+def test_zips_may_lie_in_a_folder_when_named(tmp_path: Path) -> None:
+    full_folder(tmp_path)
+    (tmp_path / "zips").mkdir()
+    (tmp_path / "images.zip").rename(tmp_path / "zips" / "images.zip")
+    text = (tmp_path / "annotations.csv").read_text()
+    (tmp_path / "annotations.csv").write_text(text.replace(",images.zip", ",zips/images.zip"))
+    assert readable(tmp_path) == 36
+
+
 def test_the_same_track_number_in_two_classes_is_no_leak(tmp_path: Path) -> None:
     full_folder(tmp_path)
     lines = (tmp_path / "annotations.csv").read_text().splitlines()
@@ -176,8 +193,13 @@ def test_a_leading_folder_in_the_zip_is_explained(tmp_path: Path) -> None:
         ("path,class_id\nx.png,9\n", "line 2: class_id 9 is not in"),
         ("path,class_id\nx.png,red\n", "line 2: class_id 'red' is not a whole number"),
         ("path,class_id\n../x.png,1\n", "must lie inside the folder"),
+        ("path,class_id,archive\nx.png,1,../x.zip\n", "must lie inside the folder"),
+        ("path,class_id\n,1\n", "must lie inside the folder"),
         ("path,class_id\n/etc/x.png,1\n", "must lie inside the folder"),
-        ("path,class_id,archive\nx.png,1,no.zip\n", "archive 'no.zip' is annotated but not there"),
+        (
+            "path,class_id,archive\nx.png,1,no.zip\n",
+            r"archive 'no\.zip' is annotated but not there",
+        ),
         ("path,class_id\nx.png,1\n", "none of 1 annotated images is there"),
         ("path,class_id\n", "no rows"),
         ("file,class_id\nx.png,1\n", "exactly one CSV"),
