@@ -12,7 +12,7 @@ step() {
     printf '%d s\n' "$((SECONDS - start))" >&2
   else
     printf 'failed after %d s\n' "$((SECONDS - start))" >&2
-    sed 's/^/  | /' "$log" | tail -n 60 >&2
+    sed 's/^/  | /' "$log" | tail -n 20 >&2
   fi
   rm -f "$log"
   return "$status"
