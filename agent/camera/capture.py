@@ -31,6 +31,7 @@ TICK_S: Final = 0.5
 STOP_S: Final = 2.0
 
 Opener = Callable[[CameraConfig, Clock], Source]
+Waiter = Callable[[threading.Event, float], bool]
 
 
 class Capture:
@@ -46,6 +47,7 @@ class Capture:
         *,
         opener: Opener = open_source,
         frozen_after_s: float = 30.0,
+        wait: Waiter = threading.Event.wait,
     ) -> None:
         """Prepare; nothing is opened yet.
 
@@ -57,6 +59,7 @@ class Capture:
             report: Called with each change of state, from the capture's thread.
             opener: Makes an open source of a config.
             frozen_after_s: How long a live picture may stay the same in every bit.
+            wait: Waits on the event that ends the thread, for so many seconds at most.
         """
         self.name = config.name
         self.frames = 0
@@ -72,6 +75,7 @@ class Capture:
         self._rng = rng
         self._opener = opener
         self._frozen_after_s = frozen_after_s
+        self._wait = wait
         self._state = StateKeeper(config.name, clock, report)
         self._good_since: float | None = None
         self._good_for_s = 0.0
@@ -189,7 +193,7 @@ class Capture:
             self.progress += 1
 
     def _sleep(self, seconds: float, stop: threading.Event) -> None:
-        while seconds > 0 and not stop.wait(min(seconds, TICK_S)):
+        while seconds > 0 and not self._wait(stop, min(seconds, TICK_S)):
             seconds -= TICK_S
             self.progress += 1
 

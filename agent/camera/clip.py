@@ -17,6 +17,7 @@ from agent.camera.pace import Pacer
 from agent.camera.uri import parse_local
 from agent.clock import Clock
 from agent.contract.errors import BadContentError, UnavailableError
+from agent.vision.types import Image
 
 FALLBACK_FPS: Final = 25.0
 """Where a container does not say (or says nonsense)."""
@@ -42,6 +43,7 @@ class ClipSource:
         self._clock = clock
         self._sleep = sleep
         self._capture: cv2.VideoCapture | None = None
+        self._first: Image | None = None
         self._pacer = Pacer(0)
         self._number = 0
 
@@ -69,9 +71,10 @@ class ClipSource:
         # Counted, not sought: seeking is not exact with every codec.
         while self._number < self._start and self._capture.grab():
             self._number += 1
-        if self._number < self._start:
+        self._first = next_image(self._capture)
+        if self._first is None:
             raise BadContentError(
-                f"video file {self._path}: start={self._start}, but it has {self._number} frames"
+                f"video file {self._path}: no frame {self._start}, only {self._number} can be read"
             )
 
     def read(self) -> Shot | None:
@@ -79,14 +82,12 @@ class ClipSource:
 
         Raises:
             UnavailableError: not open, or gone while it is looped.
-            BadContentError: it holds no frame at all.
         """
-        image = None if self._capture is None else next_image(self._capture)
-        if image is None and self._number == self._start:
-            raise UnavailableError(f"video file {self._path}: no frame can be read")
+        if self._capture is None:
+            raise UnavailableError(f"video file {self._path}: not open")
+        image = self._next(self._capture)
         if image is None and self._loop:
-            self.open()
-            return self.read()
+            return self._again()
         if image is None:
             return None
         wait_s = self._pacer.delay(self._clock.monotonic())
@@ -96,8 +97,21 @@ class ClipSource:
         self._number += 1
         return shot
 
+    def _next(self, capture: cv2.VideoCapture) -> Image | None:
+        image, self._first = self._first, None
+        return next_image(capture) if image is None else image
+
+    def _again(self) -> Shot | None:
+        try:
+            self.open()
+        except BadContentError as error:
+            # It was a video a moment ago: somebody is writing to it.
+            raise UnavailableError(str(error)) from error
+        return self.read()
+
     def close(self) -> None:
         """Close the file."""
         if self._capture is not None:
             self._capture.release()
             self._capture = None
+        self._first = None

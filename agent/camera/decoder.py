@@ -1,5 +1,6 @@
-"""OpenCV's VideoCapture, opened without a word on standard error. Adapter."""
+"""OpenCV's VideoCapture, its messages kept off standard error. Adapter."""
 
+import os
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,6 +11,11 @@ from agent.vision.types import Image
 
 MAX_PIXELS: Final = 64_000_000
 """Larger pictures are refused: one would take more memory than a small device has to spare."""
+
+# A camera that is away for a week must not fill the journal with FFmpeg's words every minute, and
+# a URL with a password is not for them either. Read once, when OpenCV first uses FFmpeg.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
 
 
 def open_video(name: str, backend: int, params: Sequence[int] = ()) -> cv2.VideoCapture | None:

@@ -1,7 +1,7 @@
 """What GStreamer brings: a Jetson's CSI cameras, and a test pattern. Adapter.
 
 `jetson://0?width=1280&height=720&fps=30` is sensor 0 through nvarguscamerasrc.
-`gst-test://?width=320&height=240&fps=15&pattern=ball&frames=100` is videotestsrc through the very
+`gst-test://?width=320&height=240&fps=15&pattern=smpte&frames=100` is videotestsrc through the very
 same pipe; without `frames` it is live and never ends.
 """
 
@@ -59,7 +59,7 @@ def pattern_source(
     parsed = parse_local(uri, "width", "height", "fps", "frames", "pattern")
     raw, fps = _size(parsed, 320, 240), parsed.whole("fps", 15, 1, 240)
     frames = parsed.whole("frames", 0, 0, 10**9)
-    pattern = parsed.query.get("pattern", "ball")
+    pattern = parsed.query.get("pattern", "smpte")
     if pattern not in PATTERNS:
         raise BadContentError(f"{uri}: pattern={pattern}: use one of {', '.join(PATTERNS)}")
     command = (

@@ -93,5 +93,6 @@ class FrameJudge:
 
 def _is_black(sample: bytes) -> bool:
     values = np.frombuffer(sample, np.uint8)
-    # The mean decides nearly always, and it is the cheaper half.
-    return bool(values.mean() < BLACK_MEAN and values.std() < BLACK_STD)
+    # The mean decides nearly always, and it is the cheaper half (of which `mean` costs double).
+    dark = np.add.reduce(values, dtype=np.uint32) < BLACK_MEAN * len(values)
+    return bool(dark and values.std() < BLACK_STD)
