@@ -1,0 +1,1 @@
+"""The scene camera: a seeded drive past traffic signs with ground truth. Pure."""
