@@ -1,5 +1,10 @@
 """Fixtures that every test may use."""
 
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,3 +18,71 @@ def data_dir() -> Path:
     if not DATA.is_dir():
         pytest.skip("shared/data is not beside this checkout")
     return DATA
+
+
+class Mosquitto:
+    """A real broker on a free port of loopback; `stop` and `start` keep port and sessions."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self._program = program
+        self._folder = folder
+        self.port = free_port()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    def configure(self) -> str:
+        return (
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
+            f"persistence true\npersistence_location {self._folder}/\n"
+            # Root would become the user mosquitto, who may not write here.
+            "user root\nmax_inflight_messages 0\nmax_queued_messages 0\n"
+        )
+
+    def start(self) -> None:
+        config = self._folder / "mosquitto.conf"
+        config.write_text(self.configure())
+        with (self._folder / "mosquitto.log").open("ab") as log:
+            self._child = subprocess.Popen(
+                [self._program, "-c", str(config)], stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + 10
+        while not listens(self.port):
+            assert self._child.poll() is None, (self._folder / "mosquitto.log").read_text()
+            assert time.monotonic() < deadline, "mosquitto does not listen"
+            time.sleep(0.02)
+
+    def stop(self, *, kill: bool = False) -> None:
+        if self._child:
+            (self._child.kill if kill else self._child.terminate)()
+            self._child.wait(10)
+            self._child = None
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
+    """A running Mosquitto of this test's own."""
+    program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    if program is None:
+        pytest.skip("mosquitto is not installed")
+    folder = tmp_path / "mosquitto"
+    folder.mkdir()
+    broker = Mosquitto(program, folder)
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections on a port of loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

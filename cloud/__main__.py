@@ -1,0 +1,5 @@
+"""`python -m cloud`. Shell."""
+
+from cloud.cli import main
+
+main()

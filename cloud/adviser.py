@@ -1,0 +1,137 @@
+"""Draws up advice from the database, signs it and sends it to each device. Shell."""
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+from securesystemslib.signer import Signer
+from sqlalchemy.engine import Engine
+
+from agent.clock import Clock
+from agent.contract.messages import AdviceBody, Reported, from_json
+from agent.contract.topics import Topics
+from cloud.advise import Judged, differs, draw_up
+from cloud.bus import Bus
+from cloud.config import CloudConfig
+from cloud.database import reading, transaction
+from cloud.keys import load_signer
+from cloud.orders import Order, Orders
+from cloud.schema import devices, looks
+
+log = logging.getLogger(__name__)
+
+RENEW_SHARE: Final = 0.5
+"""Advice is issued again when so much of its life is over."""
+GROWTH: Final = 1.1
+"""New advice rests on so much more than the last: a fleet is not told of every single look."""
+
+
+class Adviser:
+    """Advice for all devices of a profile. `step` and `repeat` belong to one thread."""
+
+    def __init__(
+        self, bus: Bus, topics: Topics, engine: Engine, config: CloudConfig, clock: Clock
+    ) -> None:
+        """Read the config key, where one is configured.
+
+        Raises:
+            UnavailableError: the key is configured and cannot be read.
+            BadContentError: it is no key.
+        """
+        self._bus = bus
+        self._topics = topics
+        self._reader = reading(engine)
+        self._orders = Orders(engine)
+        self._config = config
+        self._clock = clock
+        folder = config.keys.dir
+        self._signer: Signer | None = load_signer(Path(folder)) if folder else None
+        self.problem = "" if folder else "no [keys] dir: advice is drawn up but not sent"
+        self._connection = 0
+        self.counters: Counter[str] = Counter()
+
+    def repeat(self) -> None:
+        """After each connect, publish again what is in force: a broker may have forgotten it.
+
+        A device knows a message it has already applied, so this costs little.
+
+        Raises:
+            UnavailableError: the database does not answer.
+        """
+        if not self._bus.connected or self._bus.connections == self._connection:
+            return
+        self._connection = self._bus.connections
+        now = self._clock.now()
+        for order in self._orders.all():
+            if order.expires > now:
+                self._publish(order)
+
+    def step(self) -> int:
+        """Issue advice where it changed or ages; return how many devices were told.
+
+        Raises:
+            UnavailableError: the database does not answer.
+        """
+        told = 0
+        signer = self._signer
+        for profile, names in self._devices().items() if signer else ():
+            body = draw_up(judged_looks(self._reader, profile, self._config), self._config.advice)
+            if body is None:
+                continue
+            last = {o.device: o for o in self._orders.all("advice")}
+            for device in names:
+                if signer and self._is_news(body, last.get(device)):
+                    self._issue(device, body, signer)
+                    told += 1
+        return told
+
+    def _issue(self, device: str, body: AdviceBody, signer: Signer) -> None:
+        now = self._clock.now()
+        expires = now + self._config.advice.expires_s
+        order = self._orders.issue(device, "advice", body, signer, now, expires)
+        self.counters["advice_issued"] += 1
+        log.info("advice_issued device=%s seq=%d looks=%d", device, order.seq, body.based_on)
+        self._publish(order)
+
+    def _is_news(self, body: AdviceBody, last: Order | None) -> bool:
+        if last is None:
+            return True
+        now = self._clock.now()
+        if now > last.issued + (last.expires - last.issued) * RENEW_SHARE:
+            return True
+        before = AdviceBody.model_validate(last.body)
+        return body.based_on >= before.based_on * GROWTH and differs(body, before)
+
+    def _publish(self, order: Order) -> None:
+        topic = self._topics.of(order.device, order.channel)
+        if not self._bus.publish(topic, order.envelope, retain=True):
+            self._connection = 0  # told again with the next connection
+
+    def _devices(self) -> dict[str, list[str]]:
+        """Return device ids by the profile they report."""
+        query = sa.select(devices.c.device, devices.c.reported).where(devices.c.reported != "")
+        found: dict[str, list[str]] = {}
+        with transaction(self._reader) as connection:
+            for device, text in connection.execute(query.order_by(devices.c.device)):
+                profile = from_json(Reported, text.encode()).profile
+                found.setdefault(profile, []).append(device)
+        return found
+
+
+def judged_looks(reader: Engine, profile: str, config: CloudConfig) -> list[Judged]:
+    """Return the newest answered looks of a profile.
+
+    Raises:
+        UnavailableError: the database does not answer.
+    """
+    query = (
+        sa.select(looks.c.device_label, looks.c.margin, looks.c.label)
+        .where(looks.c.profile == profile, looks.c.outcome.in_(("label", "none")))
+        .order_by(looks.c.done_at.desc())
+        .limit(config.advice.window)
+    )
+    with transaction(reader) as connection:
+        rows = connection.execute(query).all()
+    return [Judged(row.device_label, row.margin, row.label) for row in rows]

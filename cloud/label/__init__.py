@@ -1,0 +1,1 @@
+"""Second looks: from a stored look to a verdict."""

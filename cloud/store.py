@@ -1,0 +1,264 @@
+"""What ingest writes: looks exactly once, bad messages aside, what devices say. Adapter."""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, Engine
+
+from agent.contract.messages import LookMeta, Reported, Status, Telemetry, to_json
+from cloud.blobs import Place
+from cloud.database import reading, transaction
+from cloud.schema import devices, looks, quarantine
+from cloud.sieve import Heard
+
+NOWHERE: Final = Place("", 0, 0)
+IN_LIST: Final = 500
+"""Values in one IN (...): databases bound their number."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLook:
+    """A look whose pictures are durable and whose row is to be written."""
+
+    meta: LookMeta
+    sha256: str
+    """Of the region's JPEG, hexadecimal."""
+    picture: Place
+    context: Place
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class BadMessage:
+    """A message set aside."""
+
+    device: str
+    """Empty when the topic names none."""
+    topic: str
+    look_id: str
+    """Empty when unknown."""
+    reason: str
+    received_at: float
+    size: int
+    payload: Place = NOWHERE
+    """Its first bytes; nowhere when too many are kept already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The worker's figures, counted in the database."""
+
+    devices: int
+    devices_online: int
+    looks: int
+    waiting: int
+    outcomes: dict[str, int]
+    verdicts: int
+    verdicts_applied: int
+    quarantined: int
+
+
+class Store:
+    """The ingest side of the database. Safe for any number of threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Use a migrated database."""
+        self.engine = engine
+        self._reader = reading(engine)
+
+    def known(self, look_ids: Collection[str]) -> dict[str, str]:
+        """Return sha256 by look id of those that are stored.
+
+        Raises:
+            UnavailableError: the database does not answer.
+        """
+        query = sa.select(looks.c.look_id, looks.c.sha256).where(looks.c.look_id.in_(look_ids))
+        with transaction(self._reader) as connection:
+            return {row.look_id: row.sha256 for row in connection.execute(query)}
+
+    def shards(self, names: Collection[str]) -> set[str]:
+        """Return those of the shards that rows point into.
+
+        Raises:
+            UnavailableError: the database does not answer.
+        """
+        found: set[str] = set()
+        with transaction(self._reader) as connection:
+            for table in (looks, quarantine):
+                query = sa.select(table.c.shard).distinct()
+                for part in _parts(sorted(names)):
+                    found.update(connection.execute(query.where(table.c.shard.in_(part))).scalars())
+        return found
+
+    def add(
+        self,
+        new: Sequence[StoredLook],
+        bad: Sequence[BadMessage],
+        heard: Sequence[Heard],
+        now: float,
+    ) -> None:
+        """Write a batch in one durable transaction; a look id that is taken stays as it is.
+
+        Raises:
+            BadContentError: one of the rows is impossible; nothing was written.
+            UnavailableError: nothing was written.
+        """
+        names = {item.meta.device for item in new} | {item.device for item in heard}
+        with transaction(self.engine) as connection:
+            if names:
+                greet(connection, names, now)
+            if new:
+                connection.execute(insert_new(connection, looks), [_look_row(i) for i in new])
+            if bad:
+                connection.execute(sa.insert(quarantine), [_bad_row(b) for b in bad])
+            for device, values in _news(heard).items():
+                statement = sa.update(devices).where(devices.c.device == device)
+                connection.execute(statement.values(values))
+
+    def quarantined_since(self, device: str, since: float) -> int:
+        """Return how many messages of a device were set aside since a time."""
+        query = (
+            sa.select(sa.func.count())
+            .select_from(quarantine)
+            .where(quarantine.c.device == device, quarantine.c.received_at >= since)
+        )
+        with transaction(self._reader) as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def totals(self) -> Totals:
+        """Count everything.
+
+        Raises:
+            UnavailableError: the database does not answer.
+        """
+        by_outcome = sa.select(looks.c.outcome, sa.func.count()).group_by(looks.c.outcome)
+        with transaction(self._reader) as connection:
+            outcomes = {o: int(n) for o, n in connection.execute(by_outcome)}
+            waiting = outcomes.pop(None, 0)
+            applied = connection.execute(_APPLIED).scalar_one()
+            return Totals(
+                devices=_count(connection, devices),
+                devices_online=_count(connection, devices, devices.c.online),
+                looks=waiting + sum(outcomes.values()),
+                waiting=waiting,
+                outcomes=outcomes,
+                verdicts=_count(connection, _VERDICTS),
+                verdicts_applied=int(applied),
+                quarantined=_count(connection, quarantine),
+            )
+
+
+def greet(connection: Connection, names: Collection[str], now: float) -> None:
+    """Make sure that devices have a row, inside a transaction."""
+    rows = [
+        {
+            "device": name, "first_seen": now, "last_seen": now, "online": False, "status": "",
+            "reported": "", "telemetry": "", "events": 0, "verdict_last": 0, "verdict_applied": 0,
+        }
+        # One order for all workers, so that two batches cannot lock each other out.
+        for name in sorted(names)
+    ]  # fmt: skip
+    connection.execute(insert_new(connection, devices), rows)
+    connection.execute(
+        sa.update(devices).where(devices.c.device.in_(sorted(names))).values(last_seen=now)
+    )
+
+
+def _parts(names: Sequence[str]) -> list[Sequence[str]]:
+    return [names[at : at + IN_LIST] for at in range(0, len(names), IN_LIST)]
+
+
+def _news(heard: Sequence[Heard]) -> dict[str, dict[str, Any]]:
+    """Return what to write per device: the last word of each kind counts."""
+    news: dict[str, dict[str, Any]] = {}
+    events: dict[str, int] = {}
+    for item in heard:
+        values = news.setdefault(item.device, {})
+        message = item.message
+        if isinstance(message, Status):
+            values |= {"status": to_json(message).decode(), "online": message.online}
+        elif isinstance(message, Reported):
+            values["reported"] = to_json(message).decode()
+            values["verdict_applied"] = message.verdict_seq
+        elif isinstance(message, Telemetry):
+            values["telemetry"] = to_json(message).decode()
+        else:
+            events[item.device] = events.get(item.device, 0) + 1
+            values["events"] = devices.c.events + events[item.device]
+    return {device: news[device] for device in sorted(news)}
+
+
+def insert_new(connection: Connection, table: sa.Table) -> sa.Insert:
+    """Return an INSERT that leaves rows alone whose primary key is taken."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+_VERDICTS: Final = sa.table("verdicts", sa.column("device"), sa.column("seq"))
+_APPLIED: Final = (
+    sa.select(sa.func.count())
+    .select_from(_VERDICTS.join(devices, devices.c.device == _VERDICTS.c.device))
+    .where(_VERDICTS.c.seq <= devices.c.verdict_applied)
+)
+
+
+def _count(connection: Connection, table: sa.FromClause, *where: Any) -> int:  # noqa: ANN401
+    query = sa.select(sa.func.count()).select_from(table).where(*where)
+    return int(connection.execute(query).scalar_one())
+
+
+def _look_row(item: StoredLook) -> dict[str, Any]:
+    meta = item.meta
+    top = [[s.label, s.score] for s in meta.top]
+    return {
+        "look_id": meta.look_id,
+        "device": meta.device,
+        "camera": meta.camera,
+        "sighting_id": meta.sighting_id,
+        "captured_at": meta.captured_at,
+        "clock_synced": meta.clock_synced,
+        "frame": meta.frame,
+        "box": json.dumps(meta.box),
+        "profile": meta.profile,
+        "model": meta.model,
+        "reason": meta.reason,
+        "top": json.dumps(top, ensure_ascii=False),
+        "device_label": meta.top[0].label if meta.top else None,
+        "margin": meta.margin,
+        "energy": meta.energy,
+        "received_at": item.received_at,
+        "shard": item.picture.shard,
+        "offset": item.picture.offset,
+        "length": item.picture.length,
+        "sha256": item.sha256,
+        "context_offset": item.context.offset,
+        "context_length": item.context.length,
+        "state": "stored",
+        "not_before": 0.0,
+        "batch": "",
+        "asked_at": 0.0,
+        "attempts": 0,
+        "invalid": 0,
+        "confidence": 0.0,
+        "why": "",
+        "labeller": "",
+    }
+
+
+def _bad_row(item: BadMessage) -> dict[str, Any]:
+    return {
+        "device": item.device,
+        "topic": item.topic,
+        "look_id": item.look_id,
+        "reason": item.reason,
+        "received_at": item.received_at,
+        "size": item.size,
+        "shard": item.payload.shard,
+        "offset": item.payload.offset,
+        "length": item.payload.length,
+    }
