@@ -29,6 +29,8 @@ HEALTHY_S: Final = 10.0
 """Good frames for so long end the backing off; a camera that fails at once stays in it."""
 TICK_S: Final = 0.5
 STOP_S: Final = 2.0
+SLACK_S: Final = 30.0
+"""Host names are looked up, and devices waited for, beyond the time limits that we can set."""
 
 Opener = Callable[[CameraConfig, Clock], Source]
 Waiter = Callable[[threading.Event, float], bool]
@@ -79,6 +81,7 @@ class Capture:
         self._state = StateKeeper(config.name, clock, report)
         self._good_since: float | None = None
         self._good_for_s = 0.0
+        self._patient_until = 0.0
         self._loop = Loop(f"camera-{config.name}", self._run, lambda: self.progress)
 
     @property
@@ -91,8 +94,13 @@ class Capture:
         self._loop.start()
 
     def moved(self) -> bool:
-        """Tell whether the thread has progressed since the last call, or its source has ended."""
-        return self._loop.moved() or self.ended
+        """Tell whether the thread has progressed since the last call, or has no need to.
+
+        It need not where its source has ended, nor while a camera may still let it wait: an absent
+        camera is no reason to start the device anew.
+        """
+        waiting = self._clock.monotonic() < self._patient_until and not self.failed
+        return self._loop.moved() or self.ended or waiting
 
     def stop(self, timeout_s: float = STOP_S) -> bool:
         """End the thread. False where a read still hangs: it ends with the process."""
@@ -119,7 +127,7 @@ class Capture:
 
     def _attempt(self, stop: threading.Event) -> bool:
         """Open the source and stay with it. True: it came to its end."""
-        self.progress += 1
+        self._may_wait(self._config.open_timeout_s)
         try:
             source = self._opener(self._config, self._clock)
         except UnavailableError as error:
@@ -136,12 +144,16 @@ class Capture:
         finally:
             source.close()
 
+    def _may_wait(self, limit_s: float) -> None:
+        self.progress += 1
+        self._patient_until = self._clock.monotonic() + limit_s + SLACK_S
+
     def _follow(self, source: Source, stop: threading.Event) -> bool:
         judge = FrameJudge(live=source.live, frozen_after_s=self._frozen_after_s)
         pacer = Pacer(self._config.fps)
         bad_in_a_row = 0
         while not stop.is_set():
-            self.progress += 1
+            self._may_wait(self._config.read_timeout_s)
             try:
                 shot = source.read()
             except BadContentError as error:

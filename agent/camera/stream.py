@@ -6,9 +6,9 @@ import cv2
 
 from agent.camera.base import Shot
 from agent.camera.decoder import next_image, open_video
-from agent.camera.uri import redacted
 from agent.clock import Clock
 from agent.contract.errors import UnavailableError
+from agent.contract.redact import redacted
 
 
 class StreamSource:

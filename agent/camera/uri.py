@@ -1,11 +1,10 @@
-"""Camera URIs: local paths, checked parameters, and a form that may be logged. Pure.
+"""URIs of local sources: paths and checked parameters. Pure.
 
 Local sources (`v4l2`, `file`, `dir`) name a path: `file:///srv/clip.mp4` is absolute,
 `file://./clip.mp4` and `file://clips/a.mp4` are relative to the working directory. A `?` in a file
 name is written `%3F`. Parameters follow after `?`; an unknown one is refused.
 """
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,17 +13,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from agent.contract.errors import BadContentError
 
 _TRUTH: Final = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-_SECRET: Final = re.compile(r"//\S*@")
-"""Greedy: a password with an unescaped `/` or `#` is hidden too."""
-_SECRET_VALUE: Final = re.compile(
-    r"([?&;][^=&;]*(?:pass|pwd|token|key|secret|auth|user|login|sig)[^=&;]*=)[^&;#\s]*",
-    re.IGNORECASE,
-)
-
-
-def redacted(text: str) -> str:
-    """Return a URI, or a text with one in it, without user, password and secret parameters."""
-    return _SECRET_VALUE.sub(r"\1***", _SECRET.sub("//***@", text))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.contract.errors import BadContentError
 from agent.contract.ids import CameraName, DeviceId, ItemId
+from agent.contract.redact import redacted
 
 MAX_JSON_BYTES: Final = 64 * 1024
 SCHEMA: Final = 1
@@ -244,4 +245,4 @@ def first_problem(error: Exception) -> str:
         return " ".join(str(error).split())[:200] or type(error).__name__
     problem = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in problem["loc"]) or "message"
-    return f"{place}: {problem['msg']} (got {str(problem['input'])[:60]!r})"[:300]
+    return f"{place}: {problem['msg']} (got {redacted(str(problem['input']))[:60]!r})"[:300]

@@ -275,3 +275,27 @@ def test_stop_frees_a_capture_whose_frames_nobody_takes(tmp_path: Path) -> None:
     assert until(lambda: capture.progress > seen + 1)
     assert capture.stop(2.0)
     assert capture.frames == 4
+
+
+def test_a_hanging_camera_is_alive_for_its_time_limit_and_then_stuck() -> None:
+    clock = FakeClock()
+    inside, leave = threading.Event(), threading.Event()
+
+    def hang(config: CameraConfig, clock: Clock) -> Source:
+        inside.set()
+        leave.wait(30)
+        raise UnavailableError("away")
+
+    reports: list[CameraReport] = []
+    config = CameraConfig(name="front", uri="rtsp://h/x", open_timeout_s=10)
+    capture = Capture(config, Mailbox(), clock, random.Random(1), reports.append, opener=hang)
+    capture.start()
+    assert inside.wait(10)
+    assert [capture.moved(), capture.moved()] == [True, True]
+    clock.pass_(60)
+    assert not capture.moved()
+    # It cannot be ended from outside; it says so and does not hold up the rest.
+    assert not capture.stop(0.1)
+    leave.set()
+    assert capture.stop(5.0)
+    assert reports_of(reports) == ["starting", "absent"]
