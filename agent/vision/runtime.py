@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from agent.contract.errors import BadContentError, UnavailableError
+from agent.vision.flatfile import check_whole
 from agent.vision.preprocess import Quantisation, Tensor
 
 RuntimeName = Literal["auto", "litert", "tflite-runtime"]
@@ -41,9 +42,10 @@ class Runtime:
         self.name, interpreter = _interpreter_class(runtime)
         # XNNPACK ignores a thread count set after construction.
         try:
+            check_whole(model)
             self._interpreter = interpreter(model_content=model, num_threads=threads)
             self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, BadContentError) as error:
             raise BadContentError(f"{source}: {_explain(str(error))}") from error
         inputs = [_spec(d) for d in self._interpreter.get_input_details()]
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[::3] != (1, 3):
@@ -101,5 +103,5 @@ def _explain(message: str) -> str:
     if "unresolved custom op" in message:
         return f"{first} Export the model with built-in operators only."
     if "not a valid Flatbuffer" in message:
-        return "truncated or not a TFLite model; copy it again and compare its sha256"
+        return "damaged, or not a TFLite model; copy it again and compare its sha256"
     return first
