@@ -1,0 +1,5 @@
+"""`python -m agent` is `secondlook`. Shell."""
+
+from agent.cli import main
+
+main()
