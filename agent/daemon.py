@@ -1,6 +1,7 @@
 """The device's composition root: build the parts, run the threads, stop politely. Shell."""
 
 import logging
+import os
 import random
 import threading
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Final
 
 from typing_extensions import Self
 
+from agent.alive import PERIOD_S, Alive, pid_namespace, remove_alive, write_alive
 from agent.camera.capture import Capture
 from agent.camera.mailbox import Mailbox
 from agent.clock import Clock
@@ -83,6 +85,8 @@ class Daemon:
         )
         self.uplink = self._make_uplink()
         self._rounds = 0
+        self._receipts = 0
+        self._receipted_at: float | None = None
         self._loops = self._make_loops()
         # Waits for an hour at a time, so it is not among those that the watchdog asks.
         self._trust = Loop("trust", self._keeper.run, lambda: 0)
@@ -115,6 +119,13 @@ class Daemon:
         self._session.stop(gone)
         self.spool.close()
         self.notebook.close()
+        remove_alive(Path(self.config.state_dir))
+
+    @property
+    def failed(self) -> bool:
+        """True where a bug ended a thread."""
+        loops = any(loop.failed for loop in (*self._loops, self._trust))
+        return loops or any(capture.failed for capture in self._captures)
 
     @property
     def ended(self) -> bool:
@@ -142,11 +153,15 @@ class Daemon:
         """
         period = watchdog_period_s()
         fed = saved = news_at = self._clock.monotonic()
+        beat_at = fed - PERIOD_S
         news: tuple[object, ...] = ()
         while not stop.wait(TICK_S):
             now = self._clock.monotonic()
-            if any(loop.failed for loop in (*self._loops, self._trust)):
+            if self.failed:
                 return False
+            if now - beat_at >= PERIOD_S:
+                beat_at = now
+                self._beat()
             if period and now - fed >= period:
                 fed = now
                 self._feed()
@@ -165,8 +180,33 @@ class Daemon:
                 return False
         return True
 
+    def _beat(self) -> None:
+        """Leave a sign of life for the field CLI."""
+        now, receipts = self._clock.now(), self.uplink.receipted
+        if receipts != self._receipts:
+            self._receipts, self._receipted_at = receipts, now
+        alive = Alive(
+            at=now,
+            pid=os.getpid(),
+            namespace=pid_namespace(),
+            broker=self._session.problem[:200],
+            looks=self.spool.accepted,
+            receipts=receipts,
+            receipted_at=self._receipted_at,
+            verdicts=self.uplink.verdicts,
+            status=self._reporter.status(),
+            reported=self._reporter.reported(),
+            telemetry=self._reporter.telemetry(),
+        )
+        try:
+            write_alive(Path(self.config.state_dir), alive)
+        except OSError as error:
+            log.debug("sign_of_life_failed reason=%s", error)
+
     def _feed(self) -> None:
+        # A camera that is absent still moves: it tries again. One that does not hangs.
         stuck = [loop.name for loop in self._loops if not loop.moved()]
+        stuck += [capture.name for capture in self._captures if not capture.moved()]
         if stuck:
             log.error("loops_stuck names=%s", ",".join(stuck))
             notify(f"STATUS=stuck: {', '.join(stuck)}")

@@ -1,12 +1,10 @@
-"""Read the device's file and build its parts. Shell."""
+"""Build the parts that the device's file names. Shell."""
 
 import os
-import sys
 from pathlib import Path
-from typing import Any
 
-from agent.contract.config import DeviceConfig, parse_config
-from agent.contract.errors import BadContentError, UnavailableError
+from agent.contract.config import DeviceConfig
+from agent.contract.errors import BadContentError
 from agent.contract.profile import Profile, ProposeConfig
 from agent.pipeline import Lane
 from agent.vision.engine import Engine, read_model
@@ -14,27 +12,6 @@ from agent.vision.predict import Classifier, DetectorClasses
 from agent.vision.propose import make_proposer
 from agent.vision.shipped import shipped_model
 from agent.vision.tracker import Tracker, detector_tracker
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-
-def load_config(path: Path) -> DeviceConfig:
-    """Read a device config.
-
-    Raises:
-        UnavailableError: the file cannot be read.
-        BadContentError: names file, key, value and the allowed range.
-    """
-    try:
-        document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UnavailableError(f"{path}: {error.strerror}; give --config FILE") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadContentError(f"{path}: not TOML: {error}") from error
-    return parse_config(document, str(path))
 
 
 def propose_of(config: DeviceConfig, profile: Profile, camera: str) -> ProposeConfig:

@@ -1,6 +1,7 @@
-"""Files that survive a power cut. Adapter."""
+"""Files that survive a power cut, and databases only read. Adapter."""
 
 import os
+import sqlite3
 from pathlib import Path
 
 
@@ -31,3 +32,26 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """Open a SQLite file for reading alone; works beside a live daemon and after a killed one.
+
+    Raises:
+        sqlite3.Error: not there, not readable, or no database.
+    """
+    address = path.absolute().as_uri()
+    db = sqlite3.connect(f"{address}?mode=ro", uri=True, timeout=5)
+    try:
+        db.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.OperationalError:
+        db.close()
+        # A reader who may not write into the folder cannot share memory with a writer. Without a
+        # log there is none, and the file is all there is to read.
+        if not path.is_file() or path.with_name(path.name + "-wal").exists():
+            raise
+        db = sqlite3.connect(f"{address}?immutable=1", uri=True)
+    except sqlite3.DatabaseError:
+        db.close()
+        raise
+    return db

@@ -9,12 +9,14 @@ import json
 import sqlite3
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import SightingState, Verdict
+from agent.files import open_read_only
 
 SCHEMA: Final = 1
 MAX_SIGHTINGS: Final = 20_000
@@ -209,3 +211,46 @@ def _values(n: Note) -> tuple[object, ...]:
 def _note_of(row: tuple[Any, ...]) -> Note:
     x0, y0, x1, y1 = json.loads(row[9])
     return Note(*row[:9], (x0, y0, x1, y1), row[10])  # type: ignore[call-arg] # row has 11
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the notebook holds at one time."""
+
+    facts: dict[str, Any]
+    latest: list[Note]
+    """The newest sightings, newest first."""
+    settled: list[Note]
+    """The newest ones that a verdict has settled, newest first."""
+
+
+def read_notebook(folder: Path, latest: int = 0, settled: int = 0) -> Memory:
+    """Read facts and sightings without opening the notebook for writing.
+
+    Args:
+        folder: The state folder.
+        latest: Most of the newest sightings.
+        settled: Most of the settled ones.
+
+    Raises:
+        UnavailableError: there is no readable notebook in `folder`.
+    """
+    path = folder / "notebook.db"
+    try:
+        with closing(open_read_only(path)) as db:
+            facts = db.execute("SELECT name, value FROM facts").fetchall()
+            newest, answered = (
+                db.execute(
+                    f"SELECT {_COLUMNS} FROM sightings {clause}"  # noqa: S608 - ours
+                    " ORDER BY sighting_id DESC LIMIT ?",
+                    (limit,),
+                ).fetchall()
+                for clause, limit in (("", latest), ("WHERE state <> 'provisional'", settled))
+            )
+    except sqlite3.Error as error:
+        raise UnavailableError(f"{path}: {error}; has the agent run here?") from error
+    return Memory(
+        {name: json.loads(value) for name, value in facts},
+        [_note_of(row) for row in newest],
+        [_note_of(row) for row in answered],
+    )

@@ -10,7 +10,7 @@ from agent import __version__
 from agent.budget import Budget, daily
 from agent.clock import Clock
 from agent.contract.codec import Look, encode_look
-from agent.contract.config import DeviceConfig, Limits, Settings
+from agent.contract.config import DeviceConfig, Limits, Settings, held_threshold
 from agent.contract.ids import new_id
 from agent.contract.messages import LookMeta, Reason, ScoredLabel
 from agent.contract.profile import Profile
@@ -201,7 +201,6 @@ def scored_labels(prediction: Prediction, labels: tuple[str, ...]) -> tuple[Scor
 def policy_of(orders: Orders, limits: Limits) -> Policy:
     """Return the policy in force: settings, with advice held within the device's limits."""
     settings, advice = orders.settings, orders.advice
-    low, high = limits.min_threshold, limits.max_threshold
     return Policy(
         threshold=settings.threshold,
         audit_share=settings.audit_share,
@@ -209,7 +208,7 @@ def policy_of(orders: Orders, limits: Limits) -> Policy:
         duplicate_bits=settings.duplicate_bits,
         min_side=settings.min_side,
         class_thresholds={
-            label: min(max(value, low), high) for label, value in advice.thresholds.items()
+            label: held_threshold(value, limits) for label, value in advice.thresholds.items()
         }
         if advice
         else {},

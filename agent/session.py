@@ -166,8 +166,11 @@ class Session:
     def _on_disconnect(
         self, _client: mqtt.Client, _data: object, _flags: object, code: ReasonCode, _props: object
     ) -> None:
-        log.log(logging.DEBUG if self.problem else logging.WARNING, "broker_lost reason=%s", code)
-        self.problem = f"lost: {code}"
+        expected = self.problem or not code.is_failure
+        log.log(logging.DEBUG if expected else logging.WARNING, "broker_lost reason=%s", code)
+        # A refused connection is also closed, and the refusal says more.
+        if not self.problem.startswith("refused"):
+            self.problem = f"lost: {code}"
         self.wake.set()
 
     def _on_connect_fail(self, _client: mqtt.Client, _data: object) -> None:
@@ -210,13 +213,29 @@ def _secure(client: mqtt.Client, config: BrokerConfig) -> None:
                 Path(config.password_file).read_text().strip() if config.password_file else None
             )
             client.username_pw_set(config.username, password)
-        if broker_address(config.url)[2]:
-            context = ssl.create_default_context(cafile=config.ca_file or None)
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            if config.cert_file:
-                context.load_cert_chain(config.cert_file, config.key_file)
-            client.tls_set_context(context)
+    except OSError as error:
+        raise UnavailableError(f"broker password_file: {error}; check the path") from error
+    context = tls_context(config)
+    if context:
+        client.tls_set_context(context)
+
+
+def tls_context(config: BrokerConfig) -> ssl.SSLContext | None:
+    """Return what the broker's TLS is checked with; None for an `mqtt://` url.
+
+    Raises:
+        BadContentError: the files do not load.
+        UnavailableError: a file cannot be read.
+    """
+    if not broker_address(config.url)[2]:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=config.ca_file or None)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if config.cert_file:
+            context.load_cert_chain(config.cert_file, config.key_file)
     except ssl.SSLError as error:
         raise BadContentError(f"broker TLS files: {error}; check ca, cert and key") from error
     except OSError as error:
         raise UnavailableError(f"broker TLS files: {error}; check the paths") from error
+    return context

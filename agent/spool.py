@@ -19,7 +19,7 @@ from typing import Final
 from agent.contract.codec import Look, decode_look, encode_look
 from agent.contract.config import SpoolConfig
 from agent.contract.errors import BadContentError, UnavailableError
-from agent.files import sync_folder, write_synced
+from agent.files import open_read_only, sync_folder, write_synced
 
 log = logging.getLogger(__name__)
 
@@ -280,7 +280,7 @@ def read_spool(folder: Path) -> list[SpoolItem]:
     """
     path = folder / "spool.db"
     try:
-        db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
+        db = open_read_only(path)
         try:
             rows = db.execute(
                 "SELECT look_id, bytes, captured_at, reason, label, camera, attempts FROM looks"

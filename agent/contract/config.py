@@ -229,6 +229,11 @@ def changed_settings(current: Settings, changes: dict[str, Any], limits: Limits)
     return within(wanted, limits)
 
 
+def held_threshold(value: float, limits: Limits) -> float:
+    """Return a margin threshold (0..1) as the device's own limits let it count."""
+    return min(max(value, limits.min_threshold), limits.max_threshold)
+
+
 def within(settings: Settings, limits: Limits) -> Settings:
     """Return the settings cut back to the device's own limits."""
     context = min(settings.context, limits.context, key=CONTEXTS.index)
@@ -236,7 +241,7 @@ def within(settings: Settings, limits: Limits) -> Settings:
     return settings.model_copy(
         update={
             "context": context,
-            "threshold": min(max(settings.threshold, limits.min_threshold), limits.max_threshold),
+            "threshold": held_threshold(settings.threshold, limits),
             "looks_per_day": None if looks is None else min(looks, limits.looks_per_day),
             "bytes_per_day": None if size is None else min(size, limits.bytes_per_day),
         }

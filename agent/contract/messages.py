@@ -24,8 +24,12 @@ Sequence = Annotated[int, Field(ge=0, le=2**53)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Pixel = Annotated[int, Field(ge=0, le=65_535)]
 
-Reason = Literal["uncertain", "audit", "wanted"]
-"""Why a look was kept: below the margin, the audit share, or asked for by advice."""
+Reason = Literal["uncertain", "audit", "wanted", "probe"]
+"""Why a look was kept: below the margin, the audit share, or asked for by advice.
+
+`probe`: no look at all, only the question whether the cloud answers; it gets its receipt and is
+stored nowhere.
+"""
 
 Outcome = Literal["label", "none", "unreadable", "person", "rejected"]
 """How a second look ended.

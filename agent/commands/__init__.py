@@ -1,0 +1,1 @@
+"""The field's commands: one file each."""

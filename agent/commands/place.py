@@ -1,0 +1,42 @@
+"""Which state folder a command looks into. Shell."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.config_file import load_config
+from agent.contract.config import DeviceConfig
+from agent.contract.errors import UnavailableError
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A state folder, and the config that named it."""
+
+    state: Path
+    config: DeviceConfig | None
+    """None where only the folder was given: limits are then unknown."""
+
+    @property
+    def spool(self) -> Path:
+        """Folder of the spool."""
+        return self.state / "spool"
+
+
+def find_place(config_path: Path | None, state_dir: Path | None) -> Place:
+    """Find the state folder.
+
+    Args:
+        config_path: The device's file; None: only the folder is known.
+        state_dir: The folder itself; goes before the config's. One of the two is given.
+
+    Raises:
+        BadContentError: the config is wrong.
+        UnavailableError: config or folder cannot be read.
+    """
+    config = load_config(config_path) if config_path else None
+    state = state_dir or Path(config.state_dir if config else "")
+    if not state.is_dir():
+        raise UnavailableError(
+            f"{state}: no such folder; has the agent run here? Give --config or --state-dir"
+        )
+    return Place(state, config)

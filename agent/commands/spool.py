@@ -1,0 +1,108 @@
+"""`secondlook spool`: the looks that wait for their receipt. Shell."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agent.commands.place import Place, find_place
+from agent.commands.words import age, size
+from agent.contract.config import DeviceConfig
+from agent.spool import SpoolItem, read_spool
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The spool in figures."""
+
+    looks: int
+    bytes: int
+    oldest_s: float | None
+    """Age of the oldest look; None where none waits."""
+    by_reason: dict[str, int]
+    by_camera: dict[str, int]
+    by_attempts: dict[int, int]
+    """Looks by how often they were sent without a receipt."""
+
+
+def spool(config_path: Path | None, state_dir: Path | None, as_json: bool, now: float) -> int:
+    """Print what waits.
+
+    Raises:
+        BadContentError, UnavailableError: config or state folder are not readable.
+    """
+    place = find_place(config_path, state_dir)
+    waiting = count(read_spool(place.spool), now)
+    if as_json:
+        typer.echo(json.dumps(as_dict(waiting, place), indent=1))
+    else:
+        Console().print(table_of(waiting, place))
+    return 0
+
+
+def count(items: Sequence[SpoolItem], now: float) -> Waiting:
+    """Count waiting looks at unix time `now`."""
+    oldest = min((i.captured_at for i in items), default=None)
+    return Waiting(
+        looks=len(items),
+        bytes=sum(i.bytes for i in items),
+        oldest_s=None if oldest is None else max(0.0, now - oldest),
+        by_reason=dict(Counter(i.reason for i in items).most_common()),
+        by_camera=dict(Counter(i.camera for i in items).most_common()),
+        by_attempts=dict(sorted(Counter(i.attempts for i in items).items())),
+    )
+
+
+def as_dict(waiting: Waiting, place: Place) -> dict[str, Any]:
+    """Return the figures as they stand in the JSON."""
+    return {
+        "looks": waiting.looks,
+        "bytes": waiting.bytes,
+        "max_bytes": place.config.spool.max_bytes if place.config else None,
+        "oldest_s": None if waiting.oldest_s is None else round(waiting.oldest_s, 1),
+        "by_reason": waiting.by_reason,
+        "by_camera": waiting.by_camera,
+        "by_attempts": {str(n): looks for n, looks in waiting.by_attempts.items()},
+    }
+
+
+def line_of(waiting: Waiting, config: DeviceConfig | None) -> str:
+    """Return the totals in one line, with the share of the bound where that is known."""
+    if not waiting.looks:
+        return "empty: every accepted look has its receipt"
+    share = ""
+    if config:
+        share = f" ({waiting.bytes / config.spool.max_bytes:.1%} of its bound)"
+    plural = "look waits" if waiting.looks == 1 else "looks wait"
+    oldest = age(waiting.oldest_s or 0.0)
+    return f"{waiting.looks} {plural}, {size(waiting.bytes)}{share}, the oldest {oldest} old"
+
+
+def table_of(waiting: Waiting, place: Place) -> Table:
+    """Return the figures as a table."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_row(
+        "spool", Text(line_of(waiting, place.config), "yellow" if waiting.looks else "green")
+    )
+    rows = {
+        "by reason": waiting.by_reason,
+        "by camera": waiting.by_camera,
+        "by attempts": {_times(n): looks for n, looks in waiting.by_attempts.items()},
+    }
+    for name, counts in rows.items():
+        if counts:
+            table.add_row(name, Text(", ".join(f"{k} {n}" for k, n in counts.items())))
+    return table
+
+
+def _times(attempts: int) -> str:
+    return "not sent yet" if not attempts else f"sent {attempts} x"
