@@ -7,7 +7,9 @@ runs it, `unzip -l` reads it. Ours holds `labels.txt` (UTF-8, one label a line) 
 
 import io
 import json
+import struct
 import zipfile
+import zlib
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -81,9 +83,9 @@ def read_metadata(data: bytes) -> tuple[tuple[str, ...] | None, ModelManifest | 
     Raises:
         BadContentError: a zip is there but broken, too large or not what it should be.
     """
-    if not zipfile.is_zipfile(io.BytesIO(data)):
-        return None, None
     try:
+        if not zipfile.is_zipfile(io.BytesIO(data)):
+            return None, None
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             texts = [n for n in archive.namelist() if n.endswith(".txt")]
             name = LABELS_NAME if LABELS_NAME in texts else texts[0] if len(texts) == 1 else None
@@ -93,7 +95,8 @@ def read_metadata(data: bytes) -> tuple[tuple[str, ...] | None, ModelManifest | 
             manifest = ModelManifest.model_validate_json(_read(archive, MANIFEST_NAME))
     except ValidationError as error:
         raise BadContentError(f"{MANIFEST_NAME}: {first_problem(error)}") from error
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, OSError, ValueError,
+            NotImplementedError, RuntimeError) as error:  # fmt: skip
         raise BadContentError(f"appended zip: {first_problem(error)}") from error
     return labels, manifest
 
