@@ -27,7 +27,7 @@ LEVELS: Final = {"red": (24, 60), "blue": (44, 84), "yellow": (70, 112)}
 """How far a colour must stand out, 0..255. A faint patch may be a far sign in fog, a strong one
 is a sign before something of its own colour (blue before the sky)."""
 COMMON: Final = 0.1
-"""Where more of the picture stands out faintly, that is the colour of the light."""
+"""Where more of the picture is faintly red, that is the colour of the light."""
 ASPECT: Final = 1.7
 """Width by height, or the reverse, at most."""
 LARGEST: Final = 0.6
@@ -108,7 +108,11 @@ def _planes(small: Image) -> Iterator[tuple[str, Plane]]:
 
 def _patches(plane: Plane, level: int, colour: str, min_side: float) -> Iterator[_Patch]:
     _, mask = cv2.threshold(plane, level, 255, cv2.THRESH_BINARY)
-    if level == LEVELS[colour][0] and cv2.countNonZero(mask) > COMMON * mask.size:
+    if (
+        colour == "red"
+        and level == LEVELS[colour][0]
+        and cv2.countNonZero(mask) > COMMON * mask.size
+    ):
         return
     # Outer contours alone: what a ring holds inside belongs to it.
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
