@@ -66,6 +66,8 @@ class Batch:
     bad: list[tuple[Bad, Arrived]] = field(default_factory=list)
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     """(device, look id) of looks that are stored already, or twice in this batch."""
+    probes: list[tuple[str, str]] = field(default_factory=list)
+    """The same of questions whether anybody answers: receipted, never stored."""
 
 
 class Ingest:
@@ -226,6 +228,9 @@ class Ingest:
     @staticmethod
     def _sort_look(batch: Batch, look: Look, message: Arrived) -> None:
         look_id = look.meta.look_id
+        if look.meta.reason == "probe":
+            batch.probes.append((look.meta.device, look_id))
+            return
         digest = hashlib.sha256(look.jpeg).hexdigest()
         first = batch.hashes.get(look_id)
         if first is None:
@@ -294,7 +299,7 @@ class Ingest:
         bad: dict[str, list[str]] = defaultdict(list)
         for look in batch.looks.values():
             good[look.meta.device].append(look.meta.look_id)
-        for device, look_id in batch.duplicates:
+        for device, look_id in (*batch.duplicates, *batch.probes):
             good[device].append(look_id)
         for item, _ in batch.bad:
             if item.device and item.look_id:

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from agent.contract.errors import BadContentError
+from agent.contract.explain import explain
 from agent.contract.ids import CameraName, DeviceId
-from agent.contract.messages import first_problem
 from agent.contract.profile import ProposeConfig
 
 SCHEMES = (
@@ -147,6 +147,12 @@ class Limits(_Strict):
     max_threshold: float = Field(default=0.95, ge=0, le=1)
     """Between these, advice and fleet config may move margin thresholds."""
 
+    @model_validator(mode="after")
+    def _lowest_first(self) -> "Limits":
+        if self.min_threshold > self.max_threshold:
+            raise ValueError("min_threshold must not be above max_threshold")
+        return self
+
 
 class Settings(_Strict):
     """What signed fleet config may change."""
@@ -213,7 +219,7 @@ def parse_config(document: dict[str, Any], source: str) -> DeviceConfig:
     try:
         return DeviceConfig.model_validate(document)
     except ValidationError as error:
-        raise BadContentError(f"{source}: {first_problem(error)}") from error
+        raise BadContentError(f"{source}: {explain(error, DeviceConfig)}") from error
 
 
 def changed_settings(current: Settings, changes: dict[str, Any], limits: Limits) -> Settings:
@@ -225,7 +231,7 @@ def changed_settings(current: Settings, changes: dict[str, Any], limits: Limits)
     try:
         wanted = Settings.model_validate({**current.model_dump(), **changes})
     except ValidationError as error:
-        raise BadContentError(f"insane: {first_problem(error)}") from error
+        raise BadContentError(f"insane: {explain(error, Settings)}") from error
     return within(wanted, limits)
 
 
