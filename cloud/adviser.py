@@ -50,22 +50,31 @@ class Adviser:
         self._signer: Signer | None = load_signer(Path(folder)) if folder else None
         self.problem = "" if folder else "no [keys] dir: advice is drawn up but not sent"
         self._connection = 0
+        self._repeat_at = 0.0
+        self._published: dict[tuple[str, str], int] = {}
         self.counters: Counter[str] = Counter()
 
     def repeat(self) -> None:
-        """After each connect, publish again what is in force: a broker may have forgotten it.
+        """Publish what is in force: all of it after a connect, later only what is new.
 
-        A device knows a message it has already applied, so this costs little.
+        A broker may forget what it retained, and `fleet set` may have found it away. A device
+        knows a message it has already applied, so repeating costs little.
 
         Raises:
             UnavailableError: the database does not answer.
         """
-        if not self._bus.connected or self._bus.connections == self._connection:
+        if not self._bus.connected:
             return
-        self._connection = self._bus.connections
+        if self._bus.connections != self._connection:
+            self._connection = self._bus.connections
+            self._published.clear()
+        elif self._clock.monotonic() < self._repeat_at:
+            return
+        self._repeat_at = self._clock.monotonic() + self._config.advice.period_s
         now = self._clock.now()
         for order in self._orders.all():
-            if order.expires > now:
+            known = self._published.get((order.device, order.channel), 0)
+            if order.seq > known and order.expires > now:
                 self._publish(order)
 
     def step(self) -> int:
@@ -106,8 +115,8 @@ class Adviser:
 
     def _publish(self, order: Order) -> None:
         topic = self._topics.of(order.device, order.channel)
-        if not self._bus.publish(topic, order.envelope, retain=True):
-            self._connection = 0  # told again with the next connection
+        if self._bus.publish(topic, order.envelope, retain=True):
+            self._published[order.device, order.channel] = order.seq
 
     def _devices(self) -> dict[str, list[str]]:
         """Return device ids by the profile they report."""

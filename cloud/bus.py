@@ -53,6 +53,7 @@ class Bus:
         client_id: Stable over restarts and unique: the broker keeps the session under it.
         subscriptions: Topic filters with their QoS, subscribed on every connect.
         receive_maximum: Messages not acknowledged at a time (MQTT 5; else the broker's limit).
+        session_s: How long the broker keeps the session of an absent client; 0: not at all.
 
     Raises:
         BadContentError: TLS files do not load.
@@ -65,12 +66,14 @@ class Bus:
         client_id: str,
         subscriptions: tuple[tuple[str, int], ...] = (),
         receive_maximum: int = 512,
+        session_s: int = SESSION_EXPIRY_S,
     ) -> None:
         """Prepare the client; `start` connects."""
         self._config = config
         self._v5 = config.protocol == "5"
         self._subscriptions = subscriptions
         self._receive_maximum = receive_maximum
+        self._session_s = session_s
         self._inbox_limit = receive_maximum + QUEUED
         self.inbox: queue.SimpleQueue[Arrived] = queue.SimpleQueue()
         self.connections = 0
@@ -147,7 +150,7 @@ class Bus:
             client_id=client_id,
             protocol=MQTTProtocolVersion.MQTTv5 if self._v5 else MQTTProtocolVersion.MQTTv311,
             # MQTT 5 says the same with clean_start at connect.
-            clean_session=None if self._v5 else False,
+            clean_session=None if self._v5 else self._session_s == 0,
             manual_ack=True,
         )
         client.suppress_exceptions = True
@@ -164,7 +167,7 @@ class Bus:
 
     def _properties(self) -> Properties:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        properties.SessionExpiryInterval = self._session_s
         properties.ReceiveMaximum = self._receive_maximum
         return properties
 

@@ -21,15 +21,16 @@ BUSY_MS: Final = 30_000
 READ_ONLY: Final = "secondlook_read_only"
 
 
-def open_database(url: str) -> Engine:
+def open_database(url: str, *, create: bool = True) -> Engine:
     """Open a database and migrate it to this version's schema.
 
     Args:
         url: `sqlite:///FILE` or `postgresql://user:password@host/name`.
+        create: False: a SQLite file that is not there is an error.
 
     Raises:
         BadContentError: the address cannot be read, or a newer version made the schema.
-        UnavailableError: the database does not answer.
+        UnavailableError: the database does not answer, or is not there.
     """
     try:
         address = sa.make_url(url)
@@ -37,7 +38,7 @@ def open_database(url: str) -> Engine:
         raise BadContentError(f"database_url: {error}") from error
     sqlite = address.get_backend_name() == "sqlite"
     if sqlite and address.database:
-        Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+        _check_file(Path(address.database), create=create)
     elif not sqlite:
         address = address.set(drivername="postgresql+psycopg")
     engine = sa.create_engine(address, pool_pre_ping=not sqlite)
@@ -56,6 +57,15 @@ def open_database(url: str) -> Engine:
         engine.dispose()
         raise UnavailableError(f"{place}: {describe(error)}") from error
     return engine
+
+
+def _check_file(path: Path, *, create: bool) -> None:
+    if not create and not path.exists():
+        raise UnavailableError(f"{path}: no database here; is state_dir right?")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnavailableError(f"{path.parent}: {error.strerror}") from error
 
 
 @contextmanager

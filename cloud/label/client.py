@@ -22,6 +22,7 @@ from cloud.label.prompt import Question
 
 # The SDK logs whole requests, pictures included, at DEBUG.
 logging.getLogger("openai").setLevel(logging.INFO)
+logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 HEADER: Final = "X-Secondlook-Look"
 OPENAI_HOST: Final = "api.openai.com"
