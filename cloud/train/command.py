@@ -59,6 +59,7 @@ def train(
     precision: Precision = "int8",
     name: str = "",
     version: str = "1",
+    terms: str = "",
     console: Console | None = None,
     **recipe: object,
 ) -> Trained:
@@ -74,6 +75,7 @@ def train(
         precision: int8 for devices; float16 for a large reference model.
         name: Model name in the manifest; empty: the profile's.
         version: Version in the manifest.
+        terms: Licence of the weights, in the manifest.
         console: Where progress is shown.
         recipe: Changes to `cloud.train.recipe.Recipe`, by field; None is no change.
 
@@ -90,7 +92,7 @@ def train(
     held, also_refused = load_examples(folder, task, VAL)
     refused = (*folder.missing, *refused, *also_refused)
     for line in refused:
-        console.print(f"refused {line}", style="yellow", markup=False)
+        console.print(f"refused {line}", style="yellow", markup=False, soft_wrap=True)
     _refuse_poor(kept, data)
     console.print(
         f"{len(kept)} images to learn from, {len(held)} held back, {len(task.labels)} classes"
@@ -98,12 +100,15 @@ def train(
     beside = out.with_suffix("")
     checkpoint = beside.with_name(f"{beside.name}.checkpoint")
     if (checkpoint / STATE).is_file():
-        console.print(f"going on from {checkpoint}; remove it to start afresh", markup=False)
+        console.print(
+            f"going on from {checkpoint}; remove it to start afresh", markup=False, soft_wrap=True
+        )
     model, history = _fit_shown(kept, held, chosen, task, checkpoint, folder.sha256, console)
     content = to_tflite(model, kept, chosen, task.augmentation, precision)
     source = Provenance(
         name=name or task.name,
         version=version,
+        terms=terms,
         profile=task.name,
         trained_on=f"{data.resolve().name} {TRAIN}, {folder.annotations} sha256 {folder.sha256}",
     )
@@ -114,7 +119,9 @@ def train(
         confusion = beside.with_name(f"{beside.name}.confusion.png")
         save_confusion(confusion, task.labels, held.classes, made.guesses)
     figures = ", ".join(f"{key} {value}" for key, value in made.metrics.items())
-    console.print(f"wrote {out}: {len(made.content)} bytes, {figures}", markup=False)
+    console.print(
+        f"wrote {out}: {len(made.content)} bytes, {figures}", markup=False, soft_wrap=True
+    )
     return Trained(out, made.metrics, history, refused)
 
 

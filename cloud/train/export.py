@@ -32,6 +32,8 @@ class Provenance:
     version: str
     profile: str
     trained_on: str
+    terms: str = ""
+    """Licence of the weights."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +102,7 @@ def finish(
             margin=recipe.margin, pixel_range=(0.0, 1.0) if precision == "float16" else None
         ),
         profile=provenance.profile,
-        license="Apache-2.0",
+        license=provenance.terms,
         trained_on=provenance.trained_on,
         recipe=recipe.model_dump(mode="json"),
         seed=recipe.seed,

@@ -70,7 +70,7 @@ def examples() -> Examples:
 @pytest.fixture(scope="module")
 def trained(profile: str, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     out = tmp_path_factory.mktemp("out") / "drawn.tflite"
-    return train(profile, folder, out, console=quiet(), **SMALL.model_dump())
+    return train(profile, folder, out, terms="mine", console=quiet(), **SMALL.model_dump())
 
 
 def test_a_few_epochs_make_a_model_that_the_device_runs(trained: Trained, folder: Path) -> None:
@@ -90,6 +90,7 @@ def test_the_file_says_what_it_is(trained: Trained, folder: Path) -> None:
     assert model.labels == LABELS
     assert model.manifest is not None
     assert model.manifest.output == "logits"
+    assert model.manifest.license == "mine"
     assert model.manifest.input.margin == SMALL.margin
     assert model.manifest.metrics == trained.metrics
     assert read_folder(folder).sha256 in model.manifest.trained_on
@@ -109,7 +110,9 @@ def test_a_finished_checkpoint_gives_the_same_bytes_again(
 ) -> None:
     before = trained.model.read_bytes()
     trained.model.unlink()
-    again = train(profile, folder, trained.model, console=quiet(), **SMALL.model_dump())
+    again = train(
+        profile, folder, trained.model, terms="mine", console=quiet(), **SMALL.model_dump()
+    )
     assert again.history == trained.history
     assert trained.model.read_bytes() == before
 
