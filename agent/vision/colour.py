@@ -5,6 +5,8 @@ Per pixel, how much one colour stands out, freed from brightness, after A. Ruta,
 Pattern Recognition 43 (2010); then connected patches, judged by size, aspect and fill, after
 S. Maldonado-Bascon et al., "Road-sign detection and recognition based on support vector
 machines", IEEE Trans. Intelligent Transportation Systems 8 (2007).
+
+Signs without colour (those that end a rule are white, grey and black) are not found this way.
 """
 
 from collections.abc import Iterator
