@@ -2,11 +2,7 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +10,7 @@ import pytest
 from cloud.demo.recount import read_ledger, read_looks, rows_of, shard_members
 from tests.conftest import Mosquitto
 from tests.llm_server import LlmServer
+from tests.programs import Program, running, wait_for
 
 OUTAGE_S = 30.0
 PER_PHASE = 55
@@ -51,45 +48,6 @@ daily_cap_usd = 100.0
 """
 
 
-class Program:
-    """One of our programs as a child process that can be killed and started again."""
-
-    def __init__(self, *args: str, log: Path) -> None:
-        self._args = args
-        self._log = log
-        self.child: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> "subprocess.Popen[bytes]":
-        with self._log.open("ab") as log:
-            self.child = subprocess.Popen(
-                [sys.executable, "-m", *self._args], stdout=log, stderr=log
-            )
-        return self.child
-
-    def stop(self, how: signal.Signals) -> None:
-        if self.child and self.child.poll() is None:
-            self.child.send_signal(how)
-            self.child.wait(30)
-
-
-@contextmanager
-def running(*programs: Program) -> Iterator[None]:
-    try:
-        for program in programs:
-            program.start()
-        yield
-    finally:
-        for program in programs:
-            program.stop(signal.SIGKILL)
-
-
-def wait_for(what: str, condition: Callable[[], bool], limit_s: float) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {limit_s:.0f} s: {what}"
-        time.sleep(0.2)
-
-
 @pytest.mark.slow
 def test_outage_and_kills_lose_nothing(tmp_path: Path, mosquitto: Mosquitto) -> None:
     def accepted() -> int:
@@ -99,7 +57,7 @@ def test_outage_and_kills_lose_nothing(tmp_path: Path, mosquitto: Mosquitto) -> 
         target = accepted() + PER_PHASE
         wait_for(f"{PER_PHASE} looks: {name}", lambda: accepted() >= target, 120)
 
-    with LlmServer() as llm:
+    with LlmServer(lambda _: "Stop") as llm:
         device_file, worker_file = tmp_path / "device.toml", tmp_path / "cloud.toml"
         words = {"root": tmp_path, "broker": mosquitto.url, "llm": llm.url}
         device_file.write_text(DEVICE.format(frames=1_000_000, **words))
@@ -128,10 +86,7 @@ def test_outage_and_kills_lose_nothing(tmp_path: Path, mosquitto: Mosquitto) -> 
                 log=tmp_path / "agent.log",
             )  # fmt: skip
             with running(drain):
-                assert drain.child
-                assert drain.child.wait(180) == os.EX_OK, (tmp_path / "agent.log").read_text()[
-                    -3000:
-                ]
+                assert drain.finish(180) == os.EX_OK, drain.output[-3000:]
             database = tmp_path / "cloud" / "secondlook.sqlite"
             waiting = "SELECT COUNT(*) FROM looks WHERE outcome IS NULL"
             wait_for("all answered", lambda: rows_of(database, waiting) == [(0,)], 120)
