@@ -9,13 +9,19 @@ import numpy as np
 
 from agent.vision.types import Image
 
+_ERRORS_ONLY: Final = 2
 MAX_PIXELS: Final = 64_000_000
 """Larger pictures are refused: one would take more memory than a small device has to spare."""
 
 # A camera that is away for a week must not fill the journal with FFmpeg's words every minute, and
 # a URL with a password is not for them either. Read once, when OpenCV first uses FFmpeg.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+# UDP loses packets, and half a picture looks like something new. Versions differ in what they
+# try first.
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
+# OpenCV 5 moved the setter of its own messages.
+_set_log_level = cv2.setLogLevel if hasattr(cv2, "setLogLevel") else cv2.utils.logging.setLogLevel
+_set_log_level(_ERRORS_ONLY)
 
 
 def open_video(name: str, backend: int, params: Sequence[int] = ()) -> cv2.VideoCapture | None:

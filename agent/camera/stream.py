@@ -12,7 +12,11 @@ from agent.contract.redact import redacted
 
 
 class StreamSource:
-    """One stream; the newest frame wins."""
+    """One stream; the newest frame wins.
+
+    Where the size of the picture changes in mid-stream, OpenCV 5 scales it to the first size and
+    OpenCV 4 garbles it, unseen from here: on a device with the latter fix the camera's size.
+    """
 
     live = True
     still = False
@@ -37,8 +41,7 @@ class StreamSource:
         """
         self.close()
         started = self._clock.monotonic()
-        # OpenCV's own limits are 30 s, and these can only be given while opening. It asks for
-        # RTSP over TCP by itself.
+        # OpenCV's own limits are 30 s, and these can only be given while opening.
         self._capture = open_video(
             self._uri,
             cv2.CAP_FFMPEG,
