@@ -216,6 +216,26 @@ def fleet_show(
         show_fleet(found, Console())
 
 
+@app.command()
+def demo(
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask the real model of OPENAI_API_KEY: costs money.")
+    ] = False,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Leave ledger, spool, database and shards.")
+    ] = None,
+) -> None:
+    """Run the whole loop on this machine: no camera, no account, no key."""
+    from rich.console import Console
+
+    from cloud.demo.run import Options
+    from cloud.demo.run import demo as play
+
+    if not play(Options(live=live, json_file=json, keep=keep), Console()):
+        raise typer.Exit(BAD_CONTENT)
+
+
 def main() -> None:
     """Run the command line; errors that were expected are one line, not a traceback."""
     try:
