@@ -106,29 +106,22 @@ def page_of(found: Advice | None, limits: Limits | None, now: float) -> Renderab
     if found is None or not found.in_force(now):
         return Text(f"advice  {line_of(found, now)}", "yellow")
     body = found.body
-    head = Text.assemble(("advice  ", "bold"), (line_of(found, now), "green"))
-    parts: list[RenderableType] = [head]
+    parts: list[RenderableType] = [
+        Text.assemble(("advice  ", "bold"), (line_of(found, now), "green"))
+    ]
     if body.wanted:
-        parts.append(_wanted(body))
+        parts += [Text("\nWanted, worst first", "bold"), *(Text(label) for label in body.wanted)]
     if body.confused:
-        parts.append(_confused(body))
+        parts += [Text("\nConfused", "bold"), _confused(body)]
     if body.thresholds:
-        parts.append(_thresholds(body, limits))
+        parts += [Text("\nAsked about below this margin", "bold"), _thresholds(body, limits)]
     if limits is None:
-        parts.append(Text("Give --config to see what the device's own limits allow.", "dim"))
+        parts.append(Text("\nGive --config to see what the device's own limits allow.", "dim"))
     return Group(*parts)
 
 
-def _wanted(body: AdviceBody) -> Table:
-    table = _table("Wanted, worst first")
-    table.add_column("class", overflow="fold")
-    for label in body.wanted:
-        table.add_row(Text(label))
-    return table
-
-
 def _confused(body: AdviceBody) -> Table:
-    table = _table("Confused")
+    table = _table()
     table.add_column("device said", overflow="fold")
     table.add_column("second look says", overflow="fold")
     table.add_column("times", justify="right")
@@ -138,7 +131,7 @@ def _confused(body: AdviceBody) -> Table:
 
 
 def _thresholds(body: AdviceBody, limits: Limits | None) -> Table:
-    table = _table("Asked about below this margin")
+    table = _table()
     table.add_column("class", overflow="fold")
     table.add_column("advised", justify="right")
     table.add_column("in force", justify="right")
@@ -147,12 +140,9 @@ def _thresholds(body: AdviceBody, limits: Limits | None) -> Table:
         counts = held(value, limits)
         name = "max_threshold" if counts < value else "min_threshold"
         note = "" if counts == value else f"held by [limits] {name}"
-        table.add_row(Text(label), f"{value:.2f}", f"{counts:.2f}", note)
+        table.add_row(Text(label), f"{value:.2f}", f"{counts:.2f}", Text(note))
     return table
 
 
-def _table(title: str) -> Table:
-    return Table(
-        title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0),
-        header_style="dim",
-    )  # fmt: skip
+def _table() -> Table:
+    return Table(box=None, padding=(0, 2, 0, 0), header_style="dim")

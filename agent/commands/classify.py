@@ -73,7 +73,7 @@ def classify(images: Sequence[Path], wish: Wish) -> int:
         if wish.as_json:
             found.append({"image": str(path), "predictions": [as_dict(a) for a in answers]})
         else:
-            console.print(table_of(path, answers))
+            console.print(Text(str(path), "bold"), table_of(answers), sep="\n")
     if wish.as_json:
         typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
     return 1 if unreadable else 0
@@ -133,11 +133,9 @@ def as_dict(answer: Answer) -> dict[str, Any]:
     return told
 
 
-def table_of(path: Path, answers: Sequence[Answer]) -> Table:
+def table_of(answers: Sequence[Answer]) -> Table:
     """Return a picture's answers as a table."""
-    table = Table(box=None, padding=(0, 2, 0, 0), title=Text(str(path), "bold"))
-    table.title_justify = "left"
-    table.show_header = False
+    table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(justify="right", no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(justify="right", style="dim", no_wrap=True)

@@ -13,17 +13,17 @@ STATE_STYLES: Final = {
 CAMERA_STYLES: Final = {"ok": "green", "starting": "yellow", "ended": "cyan"}
 """All other states of a camera are red."""
 
-_STEPS: Final = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
+_STEPS: Final = ((86_400, "d", 2), (3_600, "h", 2), (60, "min", 1))
+"""Seconds of a unit, its name, and how many of them are needed for its use."""
 
 
 def age(seconds: float) -> str:
-    """Return a duration in its largest unit, e.g. `3 min`; negative ones (a clock that was set
-    back) count as now.
-    """  # noqa: D205
-    for size, unit in _STEPS:
-        if seconds >= 2 * size or (unit == "min" and seconds >= size):
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"
+    """Return a duration in whole units, e.g. `3 min`; a negative one (the clock went back) is 0."""
+    whole = max(0, round(seconds))
+    for length, unit, least in _STEPS:
+        if (count := round(whole / length)) >= least and whole >= length:
+            return f"{count} {unit}"
+    return f"{whole} s"
 
 
 def size(count: float) -> str:
