@@ -9,7 +9,6 @@ never syncs a local put, and a receipt must not lie. Object stores are durable w
 """
 
 import os
-import tarfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,10 +54,7 @@ class ShardBuilder:
         Returns:
             Where its content will lie.
         """
-        info = tarfile.TarInfo(member)
-        info.size = len(data)
-        info.mtime = int(at)
-        header = info.tobuf(tarfile.USTAR_FORMAT)
+        header = tar_header(member, len(data), int(at))
         place = Place(self.name, self._size + len(header), len(data))
         padding = bytes(-len(data) % BLOCK)
         self._parts += (header, data, padding)
@@ -68,6 +64,25 @@ class ShardBuilder:
     def finish(self) -> bytes:
         """Return the whole tar file."""
         return b"".join((*self._parts, END))
+
+
+def tar_header(name: str, size: int, at: int) -> bytes:
+    """Return one POSIX ustar header: a plain file, mode 0644 (`tarfile` takes ten times as long).
+
+    Raises:
+        ValueError: a name over 100 bytes, or a size or time that does not fit its field.
+    """
+    raw = name.encode("ascii")
+    if len(raw) > 100 or not (0 <= size < 8**11 and 0 <= at < 8**11):
+        raise ValueError(f"tar member {name[:120]!r} of {size} bytes does not fit")
+    front = b"%b0000644\0000000000\0000000000\0%011o\0%011o\0" % (raw.ljust(100, b"\0"), size, at)
+    # The checksum is taken with its own field blank.
+    total = sum(front) + 8 * ord(" ") + _TAIL_SUM
+    return b"%b%06o\0 %b" % (front, total, _TAIL)
+
+
+_TAIL: Final = (b"0" + bytes(100) + b"ustar\x0000").ljust(BLOCK - 156, b"\0")
+_TAIL_SUM: Final = sum(_TAIL)
 
 
 class Blobs:

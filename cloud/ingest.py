@@ -6,7 +6,6 @@ are stored once, and a look that is stored already gets its receipt again.
 """
 
 import hashlib
-import json
 import logging
 import queue
 import random
@@ -328,8 +327,7 @@ def is_conflict(bad: Bad) -> bool:
 def _add(shard: ShardBuilder, look: Look, batch: Batch) -> StoredLook:
     meta = look.meta
     picture = shard.add(f"{meta.look_id}.jpg", look.jpeg, batch.at)
-    document = {**meta.model_dump(mode="json"), "received_at": batch.at}
-    shard.add(f"{meta.look_id}.json", json.dumps(document).encode(), batch.at)
+    shard.add(f"{meta.look_id}.json", to_json(meta), batch.at)
     context = NOWHERE
     if look.context:
         context = shard.add(f"{meta.look_id}.context.jpg", look.context, batch.at)

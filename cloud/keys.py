@@ -24,7 +24,9 @@ from typing import Any, Final
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from securesystemslib.exceptions import StorageError
 from securesystemslib.signer import CryptoSigner
+from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import (
     Metadata,
     MetaFile,
@@ -69,7 +71,7 @@ def init_keys(folder: Path, now: datetime | None = None) -> Made:
         BadContentError: the folder holds something; nothing is overwritten.
         UnavailableError: it cannot be written.
     """
-    now = (now or datetime.now(timezone.utc)).replace(microsecond=0)
+    now = now or datetime.now(timezone.utc)
     try:
         if folder.exists() and any(folder.iterdir()):
             raise BadContentError(f"{folder}: not empty; keys are never overwritten, name another")
@@ -108,6 +110,41 @@ def load_signer(folder: Path, name: str = "config") -> CryptoSigner:
     if not isinstance(key, Ed25519PrivateKey):
         raise BadContentError(f"{path}: not an Ed25519 key")
     return CryptoSigner(key)
+
+
+def renew(folder: Path, now: datetime) -> bool:
+    """Sign snapshot and timestamp anew once half their life is over, with the online keys.
+
+    Without it devices refuse the repository when its timestamp expires.
+
+    Returns:
+        True when something was written.
+
+    Raises:
+        UnavailableError: keys or repository cannot be read or written.
+        BadContentError: they are not what `init_keys` made.
+    """
+    metadata = folder / "repository" / "metadata"
+    try:
+        stamp = Metadata[Timestamp].from_file(str(metadata / "timestamp.json"))
+        version = stamp.signed.snapshot_meta.version
+        snapshot = Metadata[Snapshot].from_file(str(metadata / f"{version}.snapshot.json"))
+        half = timedelta(days=min(DAYS["snapshot"], DAYS["timestamp"]) / 2)
+        if min(stamp.signed.expires, snapshot.signed.expires) - now > half:
+            return False
+        snapshot.signed.version += 1
+        snapshot.signed.expires = _expires("snapshot", now)
+        signed = _sign(snapshot, [load_signer(folder, "snapshot")])
+        stamp.signed.version += 1
+        stamp.signed.expires = _expires("timestamp", now)
+        stamp.signed.snapshot_meta = _described(signed, snapshot.signed.version)
+        write_durably(metadata / f"{snapshot.signed.version}.snapshot.json", signed)
+        # Last: until it points to the new snapshot, the old pair is served whole.
+        stamped = _sign(stamp, [load_signer(folder, "timestamp")])
+        write_durably(metadata / "timestamp.json", stamped)
+    except (RepositoryError, StorageError, OSError) as error:
+        raise UnavailableError(f"{metadata}: {error}; cannot renew the repository") from error
+    return True
 
 
 def _new_key(path: Path) -> CryptoSigner:
@@ -159,14 +196,15 @@ def _root(signers: dict[str, CryptoSigner], now: datetime) -> Root:
 
 
 def _sign(metadata: Metadata[Any], signers: list[CryptoSigner]) -> bytes:
+    metadata.signatures.clear()
     for signer in signers:
         metadata.sign(signer, append=True)
     return metadata.to_bytes()
 
 
-def _described(data: bytes) -> MetaFile:
-    return MetaFile(1, len(data), {"sha256": hashlib.sha256(data).hexdigest()})
+def _described(data: bytes, version: int = 1) -> MetaFile:
+    return MetaFile(version, len(data), {"sha256": hashlib.sha256(data).hexdigest()})
 
 
 def _expires(role: str, now: datetime) -> datetime:
-    return now + timedelta(days=DAYS[role])
+    return now.replace(microsecond=0) + timedelta(days=DAYS[role])

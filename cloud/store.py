@@ -207,6 +207,9 @@ _APPLIED: Final = (
 )
 
 
+_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def _count(connection: Connection, table: sa.FromClause, *where: Any) -> int:  # noqa: ANN401
     query = sa.select(sa.func.count()).select_from(table).where(*where)
     return int(connection.execute(query).scalar_one())
@@ -223,11 +226,11 @@ def _look_row(item: StoredLook) -> dict[str, Any]:
         "captured_at": meta.captured_at,
         "clock_synced": meta.clock_synced,
         "frame": meta.frame,
-        "box": json.dumps(meta.box),
+        "box": _encode(meta.box),
         "profile": meta.profile,
         "model": meta.model,
         "reason": meta.reason,
-        "top": json.dumps(top, ensure_ascii=False),
+        "top": _encode(top),
         "device_label": meta.top[0].label if meta.top else None,
         "margin": meta.margin,
         "energy": meta.energy,

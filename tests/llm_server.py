@@ -40,11 +40,11 @@ def scripted(name: str) -> Answer:
         "content_filter": (200, {}, completion(None, finish="content_filter")),
         "off_list": (200, {}, said("a purple elephant")),
         "malformed": (200, {}, completion("it looks like a stop sign to me")),
-        "confidence_7": (200, {}, said("stop", 7.0)),
+        "confidence_7": (200, {}, said("Stop", 7.0)),
         "truncated": (200, {}, completion('{"label": "st', finish="length")),
         "none": (200, {}, said("none-of-these")),
         "unreadable": (200, {}, said("unreadable")),
-        "unsure": (200, {}, said("stop", 0.2)),
+        "unsure": (200, {}, said("Stop", 0.2)),
         "rate_limit": problem(429, "rate_limit_exceeded", **{"Retry-After": "1"}),
         "quota": problem(429, "insufficient_quota"),
         "auth": problem(401, "invalid_api_key"),
@@ -66,7 +66,7 @@ class LlmServer:
 
     def __init__(
         self,
-        truth: Callable[[str], str] = lambda _: "stop",
+        truth: Callable[[str], str] = lambda _: "Stop",
         script: Iterable[str] = (),
     ) -> None:
         self.truth = truth
@@ -75,9 +75,7 @@ class LlmServer:
         self.looks: list[str] = []
         self.release = threading.Event()
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
+        self._server = _Server(("127.0.0.1", 0), _Handler)
         cast("Any", self._server).llm = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
@@ -108,6 +106,14 @@ class LlmServer:
         if not name or name == "timeout":
             return 200, {}, said(self.truth(look_id))
         return scripted(name)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that was killed leaves a broken connection: nothing to print."""
 
 
 class _Handler(BaseHTTPRequestHandler):
