@@ -37,6 +37,8 @@ from cloud.train.recipe import Recipe, make_recipe
 
 MIN_IMAGES: Final = 4
 """Training images that each class needs at least."""
+_PLAIN: Final[dict[str, Any]] = {"markup": False, "soft_wrap": True}
+"""For lines with file names: brackets are theirs, and logs keep them whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,40 +90,19 @@ def train(
     _check_place(out)
     task, chosen = load_profile(profile), make_recipe(recipe)
     folder = prepared(read_folder(data), chosen.seed, console)
-    kept, refused = load_examples(folder, task, TRAIN)
-    held, also_refused = load_examples(folder, task, VAL)
-    refused = (*folder.missing, *refused, *also_refused)
-    for line in refused:
-        console.print(f"refused {line}", style="yellow", markup=False, soft_wrap=True)
-    _refuse_poor(kept, data)
-    console.print(
-        f"{len(kept)} images to learn from, {len(held)} held back, {len(task.labels)} classes"
+    kept, held, refused = _load_shown(folder, task, console)
+    model, history = _fit_shown(
+        kept, held, chosen, task, _beside(out, ".checkpoint"), folder.sha256, console
     )
-    beside = out.with_suffix("")
-    checkpoint = beside.with_name(f"{beside.name}.checkpoint")
-    if (checkpoint / STATE).is_file():
-        console.print(
-            f"going on from {checkpoint}; remove it to start afresh", markup=False, soft_wrap=True
-        )
-    model, history = _fit_shown(kept, held, chosen, task, checkpoint, folder.sha256, console)
     content = to_tflite(model, kept, chosen, task.augmentation, precision)
-    source = Provenance(
-        name=name or task.name,
-        version=version,
-        terms=terms,
-        profile=task.name,
-        trained_on=f"{data.resolve().name} {TRAIN}, {folder.annotations} sha256 {folder.sha256}",
-    )
+    trained_on = f"{data.resolve().name} {TRAIN}, {folder.annotations} sha256 {folder.sha256}"
+    source = Provenance(name or task.name, version, task.name, trained_on, terms)
     made = finish(content, held, chosen, source, precision)
     _write(out, made.content)
-    save_curves(beside.with_name(f"{beside.name}.curves.png"), history)
-    if made.metrics:
-        confusion = beside.with_name(f"{beside.name}.confusion.png")
-        save_confusion(confusion, task.labels, held.classes, made.guesses)
+    save_curves(_beside(out, ".curves.png"), history)
+    save_confusion(_beside(out, ".confusion.png"), task.labels, held.classes, made.guesses)
     figures = ", ".join(f"{key} {value}" for key, value in made.metrics.items())
-    console.print(
-        f"wrote {out}: {len(made.content)} bytes, {figures}", markup=False, soft_wrap=True
-    )
+    console.print(f"wrote {out}: {len(made.content)} bytes, {figures}", **_PLAIN)
     return Trained(out, made.metrics, history, refused)
 
 
@@ -175,6 +156,25 @@ def load_examples(
     return examples, refused
 
 
+def _load_shown(
+    folder: DataFolder, task: Profile, console: Console
+) -> tuple[Examples, Examples, tuple[str, ...]]:
+    """Decode both splits; say what is refused and what is left."""
+    kept, refused = load_examples(folder, task, TRAIN)
+    held, also_refused = load_examples(folder, task, VAL)
+    missing = tuple(f"{name}: not in the folder" for name in folder.missing)
+    refused = (*missing, *refused, *also_refused)
+    for line in refused:
+        console.print(f"refused {line}", style="yellow", **_PLAIN)
+    _refuse_poor(kept, folder.root)
+    if not len(held):
+        raise BadContentError(f"{folder.root}: no readable image in split {VAL!r}")
+    console.print(
+        f"{len(kept)} images to learn from, {len(held)} held back, {len(task.labels)} classes"
+    )
+    return kept, held, refused
+
+
 def _refuse_poor(examples: Examples, data: Path) -> None:
     counts = np.bincount(examples.classes, minlength=len(examples.labels))
     poor = [f"{examples.labels[i]!r} {n}" for i, n in enumerate(counts) if n < MIN_IMAGES]
@@ -201,6 +201,8 @@ def _fit_shown(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
+    if (checkpoint / STATE).is_file():
+        console.print(f"going on from {checkpoint}; remove it to start afresh", **_PLAIN)
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("training")
 
@@ -216,6 +218,10 @@ def _fit_shown(
             )
 
         return fit(kept, held, recipe, task.augmentation, checkpoint, digest, on_step, on_epoch)
+
+
+def _beside(out: Path, ending: str) -> Path:
+    return out.with_name(out.stem + ending)
 
 
 def _need(*modules: str) -> None:

@@ -42,7 +42,7 @@ class Exported:
 
     content: bytes
     metrics: dict[str, int]
-    """On the held-back images: counts and basis points; empty where there are none."""
+    """On the held-back images: counts and basis points."""
     guesses: IntArray
     """Best class of each held-back image."""
 
@@ -107,8 +107,6 @@ def finish(
         recipe=recipe.model_dump(mode="json"),
         seed=recipe.seed,
     )
-    if not len(val):
-        return Exported(append_metadata(content, labels, manifest), {}, np.empty(0, np.int64))
     logits = engine_logits(content, val, manifest)
     temperature = fit_temperature(logits, val.classes)
     metrics = _metrics(logits, val, temperature)

@@ -29,7 +29,7 @@ class Epoch:
     loss: float
     """Mean training loss on distorted images."""
     val_nll: float
-    """Mean negative log likelihood on the held-back images; 0 where there are none."""
+    """Mean negative log likelihood on the held-back images."""
     val_accuracy: float
 
 
@@ -116,8 +116,6 @@ def _fresh(recipe: Recipe, classes: int, steps: int) -> Any:  # noqa: ANN401 - a
 
 
 def _measure(model: Any, val: Examples, recipe: Recipe) -> tuple[float, float]:  # noqa: ANN401
-    if not len(val):
-        return 0.0, 0.0
     nll, right = 0.0, 0
     for pixels, targets in plain_inputs(val, recipe):
         logits = np.asarray(model.predict_on_batch(pixels), np.float64)

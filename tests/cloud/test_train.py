@@ -145,6 +145,7 @@ def test_a_float_reference_runs_in_the_same_engine(
     assert float(gap.max()) < 0.5
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(examples: Examples, tmp_path: Path) -> None:
     class StopError(Exception):
         pass
