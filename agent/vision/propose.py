@@ -5,6 +5,7 @@ from typing import Protocol
 
 from agent.contract.errors import BadContentError
 from agent.contract.profile import ProposeConfig
+from agent.vision.colour import propose_colour
 from agent.vision.engine import Engine
 from agent.vision.motion import MotionDetector
 from agent.vision.types import Box, Image, Region, whole
@@ -71,8 +72,6 @@ class Colour:
 
     def propose(self, image: Image) -> tuple[Region, ...]:
         """Return coloured patches."""
-        from agent.vision.colour import propose_colour  # noqa: PLC0415
-
         return propose_colour(image, self.min_size, self.max_regions)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from agent.vision.types import Box, FloatArray, Frame, Prediction
 
@@ -84,14 +84,28 @@ class Track:
         return label, min(1.0, score / self.frames)
 
 
+class Place(NamedTuple):
+    """Where a box is, in pixels; floats, as it may have been moved on. Quick to compare."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    area: float
+    sides: float
+    """Width plus height."""
+
+
 def pair(
     tracks: list[Track], predictions: Sequence[Prediction], group: list[int], now: float
 ) -> list[tuple[int, Track]]:
     """Match a group of predictions greedily, best affinity first; everything once."""
     candidates = []
-    for t, track in enumerate(tracks):
-        for i in group:
-            affinity = _affinity(track, predictions[i], now)
+    ahead = [_ahead(track, now) for track in tracks]
+    for i in group:
+        prediction, new = predictions[i], _place(predictions[i].region.box)
+        for t, old in enumerate(ahead):
+            affinity = 0.0 if _far(old, new) else _affinity(tracks[t], old, prediction, new)
             if affinity > 0:
                 candidates.append((affinity, t, i))
     candidates.sort(reverse=True)
@@ -106,53 +120,73 @@ def pair(
     return pairs
 
 
-def _affinity(track: Track, prediction: Prediction, now: float) -> float:
+def find_twins(predictions: Sequence[Prediction], order: list[int]) -> dict[int, int]:
+    """Map each box that shows what a surer box of this frame shows to that box.
+
+    Args:
+        predictions: Of one frame.
+        order: Their indices, surest first.
+    """
+    places = [_place(p.region.box) for p in predictions]
+    twins: dict[int, int] = {}
+    clear: list[int] = []
+    for i in order:
+        for j in clear:
+            iou = _overlap(places[i], places[j])
+            if iou > 0 and _same(predictions[i], predictions[j], iou):
+                twins[i] = j
+                break
+        else:
+            clear.append(i)
+    return twins
+
+
+def _same(a: Prediction, b: Prediction, iou: float) -> bool:
+    if (a.index < 0) != (b.index < 0):
+        return False
+    box, other = a.region.box, b.region.box
+    inner = iou * (box.area + other.area) / (1 + iou)
+    part = a.index == b.index and inner >= TWICE_INSIDE * min(box.area, other.area)
+    return iou > TWICE_IOU or part
+
+
+def _affinity(track: Track, old: Place, prediction: Prediction, new: Place) -> float:
     """Return how well a box continues a track; 0: not at all."""
-    old, new = track.box, prediction.region.box
     if (prediction.index < 0) != (-1 in track.labels):
         return 0.0
     if not 1 / MAX_GROWTH < (new.area + 1) / (old.area + 1) < MAX_GROWTH:
         return 0.0
-    dt = max(0.0, now - track.last_seen)
-    dx, dy = track.vx * dt, track.vy * dt
-    iou = _overlap(old.x0 + dx, old.y0 + dy, old.x1 + dx, old.y1 + dy, new)
-    distance = math.hypot(
-        new.x0 + new.x1 - old.x0 - old.x1 - 2 * dx, new.y0 + new.y1 - old.y0 - old.y1 - 2 * dy
-    )  # twice the distance, as below twice the reach
-    reach = REACH * (old.width + old.height + new.width + new.height) / 2
-    nearness = max(0.0, 1.0 - distance / max(reach, 1.0))
+    iou = _overlap(old, new)
+    # Twice the distance of the centres, against twice the reach.
+    distance = math.hypot(new.x0 + new.x1 - old.x0 - old.x1, new.y0 + new.y1 - old.y0 - old.y1)
+    nearness = max(0.0, 1.0 - distance / max(REACH * (old.sides + new.sides) / 2, 1.0))
     if iou < MIN_IOU and nearness <= 0:
         return 0.0
     return iou + nearness + (SAME_LABEL_BONUS if prediction.index in track.labels else 0.0)
 
 
-def _overlap(x0: float, y0: float, x1: float, y1: float, box: Box) -> float:
-    """Return intersection over union with a box that is not on whole pixels."""
-    width = min(x1, box.x1) - max(x0, box.x0)
-    height = min(y1, box.y1) - max(y0, box.y0)
-    if width <= 0 or height <= 0:
+def _place(box: Box) -> Place:
+    x0, y0, x1, y1 = box.x0, box.y0, box.x1, box.y1
+    return Place(x0, y0, x1, y1, (x1 - x0) * (y1 - y0), x1 - x0 + y1 - y0)
+
+
+def _ahead(track: Track, now: float) -> Place:
+    """Return where a track would be now at its mean speed."""
+    x0, y0, x1, y1, area, sides = _place(track.box)
+    dt = max(0.0, now - track.last_seen)
+    dx, dy = track.vx * dt, track.vy * dt
+    return Place(x0 + dx, y0 + dy, x1 + dx, y1 + dy, area, sides)
+
+
+def _far(a: Place, b: Place) -> bool:
+    """Tell cheaply that two boxes neither overlap nor lie within reach."""
+    reach = a.sides + b.sides  # more than enough: twice the reach is half of it
+    return abs(a.x0 + a.x1 - b.x0 - b.x1) > reach or abs(a.y0 + a.y1 - b.y0 - b.y1) > reach
+
+
+def _overlap(a: Place, b: Place) -> float:
+    """Return intersection over union, 0..1."""
+    if a.x0 >= b.x1 or b.x0 >= a.x1 or a.y0 >= b.y1 or b.y0 >= a.y1:
         return 0.0
-    inner = width * height
-    return inner / ((x1 - x0) * (y1 - y0) + box.area - inner)
-
-
-def find_twins(predictions: Sequence[Prediction], order: list[int]) -> dict[int, int]:
-    """Map each box that shows what a surer box of this frame shows to that box."""
-    twins: dict[int, int] = {}
-    for n, i in enumerate(order):
-        for j in order[:n]:
-            if j not in twins and _same(predictions[i], predictions[j]):
-                twins[i] = j
-                break
-    return twins
-
-
-def _same(a: Prediction, b: Prediction) -> bool:
-    if (a.index < 0) != (b.index < 0):
-        return False
-    box, other = a.region.box, b.region.box
-    iou = _overlap(other.x0, other.y0, other.x1, other.y1, box)
-    if iou > TWICE_IOU:
-        return True
-    inner = iou * (box.area + other.area) / (1 + iou)
-    return a.index == b.index and iou > 0 and inner >= TWICE_INSIDE * min(box.area, other.area)
+    inner = (min(a.x1, b.x1) - max(a.x0, b.x0)) * (min(a.y1, b.y1) - max(a.y0, b.y0))
+    return inner / (a.area + b.area - inner)

@@ -107,3 +107,11 @@ def test_another_frame_size_starts_anew() -> None:
     motion, _ = settled()
     assert motion.propose(np.full((480, 800, 3), 90, np.uint8)) == ()
     assert motion.propose(np.full((480, 800, 3), 90, np.uint8)) == ()
+
+
+def test_colour_proposes_a_red_patch() -> None:
+    image = np.full((240, 320, 3), 120, np.uint8)
+    image[60:110, 100:150] = (20, 20, 200)
+    config = ProposeConfig(kind="colour", min_size=16, max_regions=4)
+    regions = make_proposer(config, None).propose(image)
+    assert any(r.box.overlap(Box(100, 60, 150, 110)) > 0.4 for r in regions)
