@@ -110,14 +110,14 @@ class DeviceSim:
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
         channel = message.topic.rpartition("/")[2]
         if channel == "receipt":
-            receipt = from_json(Receipt, message.payload)
+            receipt = from_json(Receipt, bytes(message.payload))
             with self._lock:
                 self.receipts.append(receipt)
                 self._quarantined.update(receipt.quarantined)
                 for look_id in (*receipt.look_ids, *receipt.quarantined):
                     self._waiting.pop(look_id, None)
         elif channel == "verdict":
-            self._on_verdicts(from_json(Verdicts, message.payload))
+            self._on_verdicts(from_json(Verdicts, bytes(message.payload)))
         else:
             self.orders[channel].append(bytes(message.payload))
 
