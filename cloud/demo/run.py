@@ -32,7 +32,9 @@ from cloud.keys import init_keys
 from cloud.worker import Worker
 
 DEVICE: Final = "demo-cam"
-SCENE: Final = "scene://7?fps=10&frames=1200"
+SCENE: Final = (
+    "scene://7?fps=10&frames=1000&signs_per_minute=120&conditions=day,fog,rain,blur,glare"
+)
 ERROR_RATE: Final = 0.07
 MIN_LOOKS: Final = 100
 READABLE_SIDE: Final = 18
