@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from pydantic import Field
+
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import (
     Count,
@@ -31,7 +33,7 @@ class Alive(Message):
     """What a running daemon says to those who look into its state folder."""
 
     at: Time
-    pid: Count
+    pid: int = Field(ge=1, le=2**22)
     namespace: Text
     """Of process ids: in another one (a container) `pid` says nothing."""
     broker: Text
@@ -50,7 +52,17 @@ class Alive(Message):
         """Tell whether the daemon that left this still runs, at unix time `now`."""
         if abs(now - self.at) > FRESH_S:
             return False
-        return self.namespace != pid_namespace() or Path(f"/proc/{self.pid}").exists()
+        return self.namespace != pid_namespace() or _exists(self.pid)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # asks, and sends nothing
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def pid_namespace() -> str:

@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import sqlite3
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -185,22 +186,22 @@ class Daemon:
         now, receipts = self._clock.now(), self.uplink.receipted
         if receipts != self._receipts:
             self._receipts, self._receipted_at = receipts, now
-        alive = Alive(
-            at=now,
-            pid=os.getpid(),
-            namespace=pid_namespace(),
-            broker=self._session.problem[:200],
-            looks=self.spool.accepted,
-            receipts=receipts,
-            receipted_at=self._receipted_at,
-            verdicts=self.uplink.verdicts,
-            status=self._reporter.status(),
-            reported=self._reporter.reported(),
-            telemetry=self._reporter.telemetry(),
-        )
         try:
+            alive = Alive(
+                at=now,
+                pid=os.getpid(),
+                namespace=pid_namespace(),
+                broker=self._session.problem[:200],
+                looks=self.spool.accepted,
+                receipts=receipts,
+                receipted_at=self._receipted_at,
+                verdicts=self.uplink.verdicts,
+                status=self._reporter.status(),
+                reported=self._reporter.reported(),
+                telemetry=self._reporter.telemetry(),
+            )
             write_alive(Path(self.config.state_dir), alive)
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             log.debug("sign_of_life_failed reason=%s", error)
 
     def _feed(self) -> None:

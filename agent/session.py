@@ -6,6 +6,7 @@ below `in_flight`.
 """
 
 import logging
+import os
 import queue
 import ssl
 import threading
@@ -237,5 +238,9 @@ def tls_context(config: BrokerConfig) -> ssl.SSLContext | None:
     except ssl.SSLError as error:
         raise BadContentError(f"broker TLS files: {error}; check ca, cert and key") from error
     except OSError as error:
-        raise UnavailableError(f"broker TLS files: {error}; check the paths") from error
+        names = [n for n in (config.ca_file, config.cert_file, config.key_file) if n]
+        name = next((n for n in names if not os.access(n, os.R_OK)), " ".join(names))
+        raise UnavailableError(
+            f"broker TLS file {name}: {error.strerror}; check the path, and chmod it"
+        ) from error
     return context

@@ -23,6 +23,7 @@ from agent.notebook import read_notebook
 from agent.spool import read_spool
 
 UNIT: Final = "secondlook-agent"
+SERVICE_USER: Final = "secondlook"
 SLACK_S: Final = 120.0
 """A clock so little behind signed messages may simply be less exact than the signer's."""
 
@@ -68,7 +69,7 @@ def check_disk(config: DeviceConfig) -> Finding:
             pass
         free = free_bytes(there)
     except OSError as error:
-        remedy = f"sudo install -d -o {user} {state}"
+        remedy = f"sudo install -d -o {SERVICE_USER} {state}"
         return Finding("disk", "fail", f"{there}: {error.strerror} for user {user}", remedy)
     spool, keep = config.spool.max_bytes, config.spool.min_free_bytes
     taken = _spooled(state)
@@ -93,13 +94,11 @@ def _spooled(state: Path) -> int:
 def check_state(state: Path, clock: Clock) -> Finding:
     """Are notebook and spool readable and whole?"""
     if not state.exists():
-        return Finding(
-            "state", "warn", f"{state}: not there yet", f"sudo systemctl start {UNIT} makes it"
-        )
+        return Finding("state", "warn", f"{state}: not there yet", f"sudo systemctl start {UNIT}")
     for path in (state / "notebook.db", state / "spool" / "spool.db"):
         if not path.exists():
             text = f"{path}: not there yet"
-            return Finding("state", "warn", text, f"sudo systemctl start {UNIT} makes it")
+            return Finding("state", "warn", text, f"sudo systemctl start {UNIT}")
         problem = _damage(path)
         if problem:
             remedy = (

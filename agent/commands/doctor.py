@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.alive import Alive, read_alive
+from agent.alive import read_alive
 from agent.clock import Clock
 from agent.commands.checks import (
     check_agent,
@@ -21,9 +21,10 @@ from agent.commands.checks import (
     check_state,
     skipped,
 )
-from agent.commands.finding import Finding
+from agent.commands.finding import Finding, failed
 from agent.commands.link import check_link
 from agent.commands.parts import check_cameras, check_model, check_trust
+from agent.commands.place import may_look
 from agent.contract.errors import UnavailableError
 
 STYLES: Final = {"ok": "green", "warn": "yellow", "fail": "bold red", "skip": "dim"}
@@ -63,23 +64,23 @@ def examine(config_path: Path, clock: Clock) -> Iterator[Finding]:
         yield from skipped(NAMES, "the config comes first")
         return
     state = Path(config.state_dir)
+    try:
+        may_look(state)
+        alive = read_alive(state)
+    except UnavailableError as error:
+        # Nothing more: to log in beside an agent that may be running would throw it out.
+        yield failed("state", error, f"sudo secondlook doctor --config {config_path}")
+        yield from skipped([n for n in NAMES if n != "state"], "the state folder comes first")
+        return
     yield check_clock(state, clock)
     yield check_disk(config)
     yield check_state(state, clock)
-    alive = _alive(state)
     yield check_agent(state, alive, clock)
     running = alive if alive and alive.runs(clock.now()) else None
     yield from check_cameras(config, running, clock)
     yield check_model(config)
     yield check_trust(config.trust)
     yield from check_link(config, running, clock)
-
-
-def _alive(state: Path) -> Alive | None:
-    try:
-        return read_alive(state)
-    except UnavailableError:
-        return None
 
 
 def line_of(finding: Finding) -> str:

@@ -40,6 +40,7 @@ ALERT_S: Final = 0.5
 """With TLS 1.3 a refused client certificate shows only after the handshake."""
 ANSWER_S: Final = 10.0
 POLL_S: Final = 0.05
+CREDENTIALS: Final = "/run/credentials/"
 UNANSWERED: Final = 2
 """Sent so often without a receipt, a look tells that the cloud does not answer."""
 
@@ -54,11 +55,14 @@ def check_link(config: DeviceConfig, alive: Alive | None, clock: Clock) -> list[
     """
     try:
         wire = check_wire(config)
+        if alive is None:
+            return _log_in(config, wire, clock)
     except SecondlookError as error:
+        # systemd hands secrets to the service alone.
+        lent = CREDENTIALS in str(error) and alive is None
+        remedy = "sudo systemctl start secondlook-agent; it is there while that runs"
         why = "the broker is out of reach"
-        return [failed("broker", error), Finding("receipt", "skip", why)]
-    if alive is None:
-        return _log_in(config, wire, clock)
+        return [failed("broker", error, remedy if lent else ""), Finding("receipt", "skip", why)]
     if alive.broker:
         remedy = login_remedy(alive.broker, config)
         told = Finding("broker", "fail", f"{wire.text}, but the agent: {alive.broker}", remedy)

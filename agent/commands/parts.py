@@ -5,6 +5,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -81,7 +82,9 @@ def _pictured(camera: CameraConfig, attempt: Attempt[Image | None], clock: Clock
     try:
         image = attempt.result(limit_s)
     except SecondlookError as error:
-        return failed(name, error)
+        state = "absent" if isinstance(error, UnavailableError) else "undecodable"
+        found = failed(name, error)
+        return found if found.remedy else replace(found, remedy=_CAMERA_REMEDIES[state])
     if image is None:
         return Finding(name, "fail", "it ended before its first picture", "check the uri")
     shape = f"{image.shape[1]} x {image.shape[0]} pixels"
@@ -122,6 +125,11 @@ def check_trust(config: TrustConfig) -> Finding:
             "trust", "warn", "no trust root: signed fleet config and advice are refused",
             "copy root.json of `secondlook-cloud keys init` here; set [trust] root_file",
         )  # fmt: skip
+    if not os.access(config.root_file, os.R_OK):
+        return Finding(
+            "trust", "fail", f"{config.root_file}: not there, or not readable for this user",
+            f"copy the fleet's root.json to {config.root_file}; chmod a+r {config.root_file}",
+        )  # fmt: skip
     if not config.repository:
         return Finding(
             "trust", "fail", "a trust root, but no repository to fetch the keys from",
@@ -140,8 +148,6 @@ def check_trust(config: TrustConfig) -> Finding:
 
 
 def _trust_remedy(config: TrustConfig, error: SecondlookError) -> str:
-    if not os.access(config.root_file, os.R_OK):
-        return f"put the fleet's root.json at {config.root_file}, readable for this user"
     if isinstance(error, UnavailableError) and config.repository.startswith("http"):
         return f"curl -I {config.repository.rstrip('/')}/metadata/timestamp.json"
     return ""

@@ -1,5 +1,6 @@
 """Which state folder a command looks into. Shell."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,23 @@ def find_place(config_path: Path | None, state_dir: Path | None) -> Place:
     """
     config = load_config(config_path) if config_path else None
     state = state_dir or Path(config.state_dir if config else "")
-    if not state.is_dir():
+    if not may_look(state):
         raise UnavailableError(
             f"{state}: no such folder; has the agent run here? Give --config or --state-dir"
         )
     return Place(state, config)
+
+
+def may_look(state: Path) -> bool:
+    """Tell whether a state folder is there.
+
+    Raises:
+        UnavailableError: it, or the way to it, is closed to this user.
+    """
+    try:
+        os.listdir(state)  # noqa: PTH208 - iterdir is lazy before Python 3.13
+    except PermissionError as error:
+        raise UnavailableError(f"{state}: closed to this user; use sudo") from error
+    except OSError:
+        return False
+    return True
