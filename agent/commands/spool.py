@@ -100,9 +100,11 @@ def table_of(waiting: Waiting, place: Place) -> Table:
     }
     for name, counts in rows.items():
         if counts:
-            table.add_row(name, Text(", ".join(f"{k} {n}" for k, n in counts.items())))
+            table.add_row(name, Text(", ".join(f"{n} {k}" for k, n in counts.items())))
     return table
 
 
 def _times(attempts: int) -> str:
-    return "not sent yet" if not attempts else f"sent {attempts} x"
+    if not attempts:
+        return "not sent yet"
+    return "sent once" if attempts == 1 else f"sent {attempts} times"
