@@ -47,7 +47,8 @@ def scripted(name: str) -> Answer:
         "unsure": (200, {}, said("Stop", 0.2)),
         "rate_limit": problem(429, "rate_limit_exceeded", **{"Retry-After": "1"}),
         "quota": problem(429, "insufficient_quota"),
-        "auth": problem(401, "invalid_api_key"),
+        # OpenAI repeats a part of the key.
+        "auth": problem(401, "invalid_api_key sk-proj-verysecret1"),
         "no_model": problem(404, "model_not_found"),
         "bad_request": problem(400, "invalid_request_error"),
         "policy": problem(400, "content_policy_violation"),
@@ -73,6 +74,7 @@ class LlmServer:
         self.script: deque[str] = deque(script)
         self.requests: list[dict[str, Any]] = []
         self.looks: list[str] = []
+        self.keys: list[str] = []
         self.release = threading.Event()
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -96,8 +98,9 @@ class LlmServer:
         self._server.server_close()
         self._thread.join()
 
-    def answer(self, look_id: str, request: dict[str, Any]) -> Answer:
+    def answer(self, look_id: str, key: str, request: dict[str, Any]) -> Answer:
         with self._lock:
+            self.keys.append(key)
             self.requests.append(request)
             self.looks.append(look_id)
             name = self.script.popleft() if self.script else ""
@@ -124,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
         size = int(self.headers["Content-Length"])
         request = json.loads(self.rfile.read(size))
         look_id = self.headers.get("X-Secondlook-Look", "")
-        status, headers, body = llm.answer(look_id, request)
+        status, headers, body = llm.answer(look_id, self.headers.get("Authorization", ""), request)
         try:
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers}.items():
