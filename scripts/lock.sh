@@ -22,10 +22,16 @@ lock() {
   shift
   step "resolving $out" "$uv" pip compile --quiet --upgrade --universal --python-version 3.10 \
     --generate-hashes --no-emit-index-url --no-header --no-annotate \
-    "$@" pyproject.toml --output-file "$out"
+    "$@" --output-file "$out"
   ! grep -nE 'https?://|file://' "$out" || fail "$out: holds an address"
 }
 
-lock deploy/requirements-dev.txt --extra dev --extra cloud --extra train
-lock deploy/requirements-cloud.txt --extra cloud --constraint deploy/requirements-dev.txt
-lock deploy/requirements-device.txt --constraint deploy/requirements-cloud.txt
+# What builds our own package: it is locked too.
+build=$(mktemp --suffix=.in)
+trap 'rm -f "$build"' EXIT
+sed -n 's/^requires = \["\(.*\)"\]$/\1/p' pyproject.toml >"$build"
+
+lock deploy/requirements-build.txt "$build"
+lock deploy/requirements-dev.txt --extra dev --extra cloud --extra train pyproject.toml
+lock deploy/requirements-cloud.txt --extra cloud --constraint deploy/requirements-dev.txt pyproject.toml
+lock deploy/requirements-device.txt --constraint deploy/requirements-cloud.txt pyproject.toml
