@@ -33,17 +33,20 @@ class DeviceSim:
         self._quarantined: set[str] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._subscribed = threading.Event()
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=device, protocol=MQTTProtocolVersion.MQTTv5
         )
         self._client.on_connect = self._on_connect
         self._client.on_message = self._on_message
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.reconnect_delay_set(1, 1)
         self._thread = threading.Thread(target=self._work)
 
     def __enter__(self) -> "DeviceSim":
         self._client.connect_async("127.0.0.1", self.port, 10, clean_start=False)
         self._client.loop_start()
+        assert self._subscribed.wait(10), "the broker did not answer"
         self._thread.start()
         return self
 
