@@ -76,7 +76,7 @@ def as_dict(waiting: Waiting, place: Place) -> dict[str, Any]:
 def line_of(waiting: Waiting, config: DeviceConfig | None) -> str:
     """Return the totals in one line, with the share of the bound where that is known."""
     if not waiting.looks:
-        return "empty: every accepted look has its receipt"
+        return "nothing waits: every accepted look has its receipt"
     share = ""
     if config:
         share = f" ({waiting.bytes / config.spool.max_bytes:.1%} of its bound)"

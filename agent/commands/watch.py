@@ -44,6 +44,7 @@ class View:
     """Frames a second lately."""
     notes: Sequence[Note]
     settled: Sequence[Note]
+    """Answered ones that are no longer among the newest."""
     items: Sequence[SpoolItem]
     advice: Advice | None
     orders: dict[str, Any]
@@ -84,7 +85,9 @@ def look(place: Place, rows: int, before: View | None) -> View:
     Raises:
         BadContentError, UnavailableError: the folder is not readable.
     """
-    memory = read_notebook(place.state, rows, SETTLED)
+    memory = read_notebook(place.state, rows, rows + SETTLED)
+    shown = {note.sighting_id for note in memory.latest}
+    scrolled = [note for note in memory.settled if note.sighting_id not in shown]
     alive = read_alive(place.state)
     orders = memory.facts.get("desired_body") or {}
     return View(
@@ -93,7 +96,7 @@ def look(place: Place, rows: int, before: View | None) -> View:
         alive=alive,
         fps=_fps(alive, before),
         notes=memory.latest,
-        settled=memory.settled,
+        settled=scrolled[:SETTLED],
         items=read_spool(place.spool),
         advice=saved_advice(memory.facts),
         orders=orders.get("settings", {}),

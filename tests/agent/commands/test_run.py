@@ -12,8 +12,11 @@ from pathlib import Path
 import cv2
 
 from agent.alive import read_alive
+from cloud.config import parse_cloud_config
+from cloud.worker import Worker
 from tests.agent.commands.conftest import WriteConfig
 from tests.conftest import Mosquitto
+from tests.llm_server import LlmServer
 from tests.makers import picture
 
 SUMMARY = re.compile(
@@ -108,3 +111,26 @@ def test_second_signal_forces() -> None:
         assert child.poll() is None
         child.send_signal(signal.SIGTERM)
         assert child.wait(10) == -signal.SIGTERM
+
+
+def test_ends_by_itself_when_all_is_answered(
+    write_config: WriteConfig, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    config = write_config(
+        "[settings]\nthreshold = 0.95\n", uri="scene://3?frames=40", broker=mosquitto.url
+    )
+    with LlmServer() as llm:
+        document = {
+            "state_dir": str(tmp_path / "cloud"),
+            "broker": {"url": mosquitto.url},
+            "label": {"base_url": llm.url, "api_key_env": "", "daily_cap_usd": 10.0},
+        }
+        worker = Worker(parse_cloud_config(document, "test"))
+        with worker, running(config, "--until-settled", "30") as child:
+            out, err = child.communicate(timeout=90)
+    assert child.returncode == 0, err
+    told = SUMMARY.fullmatch(out)
+    assert told, out
+    frames, _, accepted, receipted, verdicts, left = map(int, told.groups())
+    assert (frames, left) == (40, 0)
+    assert accepted == receipted == verdicts > 0

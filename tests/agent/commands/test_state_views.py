@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.alive import FILE, read_alive
+from agent.commands.watch import ONCE_ROWS
 from agent.commands.words import age, size
 from tests.agent.commands.conftest import Cli, WriteConfig
 from tests.agent.commands.states import fill_notebook, fill_spool, leave_sign, note
@@ -24,10 +25,10 @@ def state(tmp_path: Path) -> Path:
     folder = tmp_path / "state"
     now = time.time()
     notes = [
-        note(1, now, label="Priority road"),
         note(2, now, state="revised", label="Yield", was="Stop", score=0.91),
         note(3, now, state="confirmed", label="No entry"),
         note(4, now, state="revised", label=None, was="Roundabout mandatory"),
+        *(note(n, now, label="Priority road") for n in range(10, 10 + ONCE_ROWS)),
     ]
     fill_notebook(
         folder, notes, advice_seq=5, advice_body=ADVICE, advice_expires=now + 7_200,
@@ -43,12 +44,21 @@ def test_watch_shows_a_dead_device(cli: Cli, state: Path) -> None:
     assert "not running" in ran.out
     assert max(map(len, ran.out.splitlines())) <= 80
     seen, answered = ran.out.split("answered")
-    assert "Priority road" in seen
+    assert seen.count("Priority road") == ONCE_ROWS
     assert "provisional" in seen
     assert "Priority road" not in answered
     for words in ("Yield", "revised", "Stop", "confirmed", "nothing known", "3 looks wait",
                   "in force for another 2 h", "wanted: Yield, Stop", "threshold=0.7"):  # fmt: skip
         assert words in answered, words
+
+
+def test_an_answer_among_the_newest_is_shown_once(cli: Cli, tmp_path: Path) -> None:
+    now = time.time()
+    fill_notebook(tmp_path, [note(1, now, state="revised", label="Yield", was="Stop")])
+    fill_spool(tmp_path, 0)
+    out = cli("watch", "--state-dir", tmp_path).out
+    assert out.count("revised") == 1
+    assert "answered" not in out
 
 
 def test_watch_shows_a_running_device(cli: Cli, state: Path) -> None:
@@ -83,7 +93,7 @@ def test_fresh_folder_has_nothing_to_show(cli: Cli, tmp_path: Path) -> None:
     fill_notebook(tmp_path / "state", [])
     fill_spool(tmp_path / "state", 0)
     out = cli("watch", "--state-dir", tmp_path / "state", "--once").out
-    for words in ("no sighting yet", "empty: every accepted look has its receipt",
+    for words in ("no sighting yet", "nothing waits: every accepted look",
                   "none: the cloud has advised nothing", "the local file's settings"):  # fmt: skip
         assert words in out, words
 
