@@ -50,7 +50,7 @@ detect_board() {
 # Print the newest Python from 3.10 to 3.13 that can make virtual environments; not one in a home
 # folder, which the service may not enter.
 find_python() {
-  for name in python3.13 python3.12 python3.11 python3.10 python3; do
+  for name in python3.13 python3.12 python3.11 python3.10 python3 /usr/bin/python3; do
     if "$name" -c 'import ensurepip, sys, venv
 sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13)
          or sys.base_prefix.startswith(("/root", "/home")))' >/dev/null 2>&1; then
