@@ -86,3 +86,12 @@ def listens(port: int) -> bool:
     """Whether somebody accepts connections on a port of loopback."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests were skipped, and which."""
+    names = [report.nodeid for report in terminalreporter.getreports("skipped")]
+    terminalreporter.write_line(f"skipped: {len(names)}")
+    for name in names:
+        terminalreporter.write_line(f"  {name}")
