@@ -51,7 +51,8 @@ detect_board() {
 # folder, which the service may not enter.
 find_python() {
   for name in python3.13 python3.12 python3.11 python3.10 python3 /usr/bin/python3; do
-    if "$name" -c 'import ensurepip, sys, venv
+    if "$name" -c 'import sys, venv
+from ensurepip import bootstrap
 sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13)
          or sys.base_prefix.startswith(("/root", "/home")))' >/dev/null 2>&1; then
       command -v "$name"

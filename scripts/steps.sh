@@ -40,7 +40,8 @@ find_python() {
   local name
   for name in ${PYTHON:+"$PYTHON"} python3.13 python3.12 python3.11 python3.10 python3; do
     if "$name" - >/dev/null 2>&1 <<'PROBE'; then
-import ensurepip, sqlite3, ssl, sys, venv
+import sqlite3, ssl, sys, venv
+from ensurepip import bootstrap
 sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
 PROBE
       command -v "$name"
