@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from agent.contract.config import Settings
 from agent.contract.messages import AdviceBody
 from cloud.config import AdviceConfig
 
 BANDS: Final = 10
 LOWEST: Final = 0.05
-"""Threshold of a class whose bands are all proven good."""
+"""Of thresholds: never is everything of a class taken as sure."""
 HIGHEST: Final = 0.95
 MAX_WANTED: Final = 16
 MAX_PAIRS: Final = 32
@@ -118,8 +119,9 @@ def _thresholds(judged: Sequence[Judged], config: AdviceConfig) -> dict[str, flo
 def _threshold(items: Sequence[Judged], config: AdviceConfig) -> float | None:
     """Return the margin below which a class should be asked about; None: cannot tell.
 
-    The upper edge of the highest band with provably too many errors. Where no band is that bad
-    and the whole is provably good, asking is a waste.
+    Up: the upper edge of the highest band with provably too many errors. Down: as far below the
+    usual threshold as every band is provably good; right answers of confident looks (the audit
+    share) prove nothing about uncertain ones.
     """
     count: Counter[int] = Counter()
     wrong: Counter[int] = Counter()
@@ -130,5 +132,7 @@ def _threshold(items: Sequence[Judged], config: AdviceConfig) -> float | None:
     bad = [b for b in count if wilson(wrong[b], count[b])[0] > config.target_error]
     if bad:
         return min(HIGHEST, round((max(bad) + 1) / BANDS, 2))
-    good = wilson(sum(wrong.values()), len(items))[1] < config.target_error
-    return LOWEST if good else None
+    edge = usual = round(Settings().threshold * BANDS)
+    while edge > 0 and wilson(wrong[edge - 1], count[edge - 1])[1] < config.target_error:
+        edge -= 1
+    return max(LOWEST, round(edge / BANDS, 2)) if edge < usual else None
