@@ -99,7 +99,7 @@ class Adviser:
     def _issue(self, device: str, body: AdviceBody, signer: Signer) -> None:
         now = self._clock.now()
         expires = now + self._config.advice.expires_s
-        order = self._orders.issue(device, "advice", body, signer, now, expires)
+        order = self._orders.issue(device, "advice", lambda _: body, signer, now, expires)
         self.counters["advice_issued"] += 1
         log.info("advice_issued device=%s seq=%d looks=%d", device, order.seq, body.based_on)
         self._publish(order)

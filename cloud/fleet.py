@@ -99,14 +99,16 @@ def set_desired(
         raise BadContentError("[keys] dir: not set; `secondlook-cloud keys init DIR` makes them")
     signer = load_signer(Path(config.keys.dir))
     engine = open_database(config.database)
-    try:
-        orders = Orders(engine)
-        before = {} if replace else _wanted(orders.all("desired", device))
-        settings = {**before, **changes}
+
+    def wanted(before: dict[str, Any]) -> DesiredBody:
+        kept = {} if replace else before.get("settings", {})
+        settings = {**kept, **changes}
         changed_settings(Settings(), settings, WIDEST)
+        return DesiredBody(settings=settings)
+
+    try:
         now = clock.now()
-        body = DesiredBody(settings=settings)
-        order = orders.issue(device, "desired", body, signer, now, now + EXPIRES_S)
+        order = Orders(engine).issue(device, "desired", wanted, signer, now, now + EXPIRES_S)
     finally:
         engine.dispose()
     _publish(config, order)

@@ -1,6 +1,7 @@
 """Signed messages to devices: number taken and envelope stored first, then published. Adapter."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from agent.contract.envelope import Signed, sign
 from agent.contract.ids import next_sequence
 from cloud.database import reading, transaction
 from cloud.schema import orders
+from cloud.store import insert_new
 
 OrderChannel = Literal["desired", "advice"]
 
@@ -42,7 +44,7 @@ class Orders:
         self,
         device: str,
         channel: OrderChannel,
-        body: BaseModel,
+        make: Callable[[dict[str, Any]], BaseModel],
         signer: Signer,
         now: float,
         expires: float,
@@ -51,15 +53,31 @@ class Orders:
 
         Stored first, so that a crash cannot give the same number to two bodies.
 
+        Args:
+            device: Whom it is for.
+            channel: Where it goes.
+            make: Makes the body from the one before (empty: none); two commands at the same
+                time come one after the other, so neither forgets what the other wanted.
+            signer: The config key.
+            now: Unix time of issue.
+            expires: Unix time from which devices refuse it.
+
         Raises:
+            BadContentError: `make` refuses; nothing was stored.
             UnavailableError: nothing was stored.
         """
         mine = (orders.c.device == device, orders.c.channel == channel)
+        first = {
+            "device": device, "channel": channel, "seq": 0, "issued": now, "expires": now,
+            "body": "{}", "envelope": "",
+        }  # fmt: skip
         with transaction(self._engine) as connection:
-            query = sa.select(orders.c.seq).where(*mine).with_for_update()
-            last = connection.execute(query).scalar_one_or_none()
+            connection.execute(insert_new(connection, orders), [first])
+            query = sa.select(orders.c.seq, orders.c.body).where(*mine).with_for_update()
+            last = connection.execute(query).one()
+            body = make(json.loads(last.body))
             signed = Signed(
-                seq=next_sequence(last or 0, now),
+                seq=next_sequence(last.seq, now),
                 audience=device,
                 issued=now,
                 expires=expires,
@@ -73,11 +91,7 @@ class Orders:
                 "body": json.dumps(signed.body),
                 "envelope": envelope.decode(),
             }
-            if last is None:
-                key = {"device": device, "channel": channel}
-                connection.execute(sa.insert(orders).values(**key, **values))
-            else:
-                connection.execute(sa.update(orders).where(*mine).values(**values))
+            connection.execute(sa.update(orders).where(*mine).values(**values))
         return Order(device, channel, signed.seq, now, expires, signed.body, envelope)
 
     def all(self, channel: OrderChannel | None = None, device: str = "") -> list[Order]:

@@ -60,6 +60,11 @@ class Mosquitto:
             self._child.wait(10)
             self._child = None
 
+    def forget(self) -> None:
+        """Lose sessions and retained messages, as a broker without persistence does."""
+        for path in self._folder.glob("mosquitto.db*"):
+            path.unlink()
+
 
 @pytest.fixture
 def mosquitto(tmp_path: Path) -> Iterator[Mosquitto]:
