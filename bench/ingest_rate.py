@@ -1,0 +1,229 @@
+"""Looks a second of the worker's ingest against a paho subscriber that only counts.
+
+    python -m bench.ingest_rate [LOOKS]
+
+A real Mosquitto holds the same backlog of 4 KB looks of 20 devices for both (QoS 1, MQTT 5, each
+with its own session); they drain it in turn. Ours decodes, checks, writes shards and rows
+(synced), sends receipts and acknowledges. Timed from connecting to the last look, for ours to
+the last receipt handed over.
+Goals: ratio >= 0.4 as a first step, >= 0.75 in the end; >= 2,000 looks/s.
+"""
+
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from agent.contract.codec import Look, encode_look
+from agent.contract.config import BrokerConfig
+from agent.contract.ids import new_id
+from agent.contract.messages import LookMeta, ScoredLabel
+from agent.contract.topics import Topics
+from bench.common import machine, of_values, paired
+from cloud.config import CloudConfig, LabelConfig
+from cloud.worker import Worker
+
+LOOKS = 4_000
+PAIRS = 7
+DEVICES = 20
+LOOK_BYTES = 4_000
+TOPICS = Topics("secondlook")
+LIMIT_S = 120.0
+
+
+def main() -> None:
+    """Fill both sessions, drain them in turn, and again."""
+    looks = int(sys.argv[1]) if len(sys.argv) > 1 else LOOKS
+    ours, counted = [], []
+    with tempfile.TemporaryDirectory() as folder, broker(Path(folder)) as port:
+        counter, url = Counter(port), f"mqtt://127.0.0.1:{port}"
+        for pair in range(PAIRS + 1):
+            worked = Worked(Path(folder) / str(pair), url)
+            counter.visit()
+            worked.visit()
+            publish(port, payloads(looks, seed=pair))
+            arms: list[Callable[[int], float]] = [counter.drain, worked.drain]
+            took = {arm: arm(looks) for arm in (arms if pair % 2 else arms[::-1])}
+            if pair:  # the first pair warms caches
+                counted.append(looks / took[counter.drain])
+                ours.append(looks / took[worked.drain])
+    print(f"looks/s stored and receipted: {of_values(ours)}; counted: {of_values(counted)}")
+    print(f"ingest / counting subscriber: {paired(ours, counted)}")
+    print(machine(counted))
+
+
+class Counter:
+    """A paho subscriber that counts and, as paho does by itself, acknowledges."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._seen = 0
+        self._wanted = 0
+        self._done = threading.Event()
+
+    def visit(self) -> None:
+        """Make the session and its subscription, then leave."""
+        client = self._client()
+        ready = threading.Event()
+        client.on_subscribe = lambda *_: ready.set()
+        client.subscribe(TOPICS.of_all("look"), 1)
+        assert ready.wait(10), "no SUBACK"
+        self._leave(client)
+
+    def drain(self, looks: int) -> float:
+        """Take the backlog; return the seconds."""
+        self._seen, self._wanted = 0, looks
+        self._done.clear()
+        started = time.perf_counter()
+        client = self._client()
+        assert self._done.wait(LIMIT_S), f"{self._seen} of {looks} counted"
+        took = time.perf_counter() - started
+        self._leave(client)
+        return took
+
+    def _client(self) -> mqtt.Client:
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, "bench-counter", protocol=MQTTProtocolVersion.MQTTv5
+        )
+        client.on_message = self._on_message
+        connect(client, self._port)
+        return client
+
+    def _on_message(self, *_: object) -> None:
+        self._seen += 1
+        if self._seen == self._wanted:
+            self._done.set()
+
+    @staticmethod
+    def _leave(client: mqtt.Client) -> None:
+        client.disconnect()
+        client.loop_stop()
+
+
+class Worked:
+    """The worker on a folder of its own, labelling switched off."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        broker = BrokerConfig(url=url)
+        label = LabelConfig(enabled=False)
+        self._config = CloudConfig(state_dir=str(folder), broker=broker, label=label)
+
+    def visit(self) -> None:
+        """Make the session and its subscriptions, then leave."""
+        with Worker(self._config) as worker:
+            worker.bus.wait(10)
+            time.sleep(0.2)  # the bus does not tell of SUBACK
+
+    def drain(self, looks: int) -> float:
+        """Take the backlog; return the seconds until the last look is stored and receipted."""
+        worker = Worker(self._config)
+        counters = worker.ingest.counters
+        started = time.perf_counter()
+        with worker:
+            while counters["receipts"] < looks:
+                assert time.perf_counter() - started < LIMIT_S, dict(counters)
+                time.sleep(0.002)
+            took = time.perf_counter() - started
+            assert worker.store.totals().looks == looks, dict(counters)
+            # A socket closed at once may lose its last acknowledgements: they would come again.
+            time.sleep(0.5)
+        return took
+
+
+def payloads(looks: int, seed: int) -> Iterator[tuple[str, bytes]]:
+    """Yield topics and looks of 4 KB, ids all different."""
+    rng = random.Random(seed)
+    for number in range(looks):
+        device = f"cam-{number % DEVICES}"
+        meta = LookMeta(
+            look_id=new_id(time.time(), rng.randbytes(10)),
+            device=device,
+            camera="front",
+            sighting_id=new_id(time.time(), rng.randbytes(10)),
+            captured_at=time.time(),
+            frame=number,
+            frame_size=(640, 480),
+            box=(100, 100, 150, 150),
+            profile="traffic-signs",
+            model=rng.randbytes(8).hex(),
+            agent="0.1.0",
+            reason="uncertain",
+            top=tuple(ScoredLabel(label=f"sign {i}", score=0.3 - i / 20) for i in range(5)),
+            margin=0.05,
+            energy=-3.2,
+        )
+        jpeg = b"\xff\xd8\xff" + rng.randbytes(LOOK_BYTES - 500)
+        yield TOPICS.of(device, "look"), encode_look(Look(meta, jpeg))
+
+
+def publish(port: int, messages: Iterator[tuple[str, bytes]]) -> None:
+    """Hand all messages to the broker and wait for its word on each."""
+    client = mqtt.Client(
+        CallbackAPIVersion.VERSION2, "bench-publisher", protocol=MQTTProtocolVersion.MQTTv5
+    )
+    client.max_queued_messages_set(0)
+    connect(client, port)
+    sent = [client.publish(topic, payload, 1) for topic, payload in messages]
+    for message in sent:
+        message.wait_for_publish(LIMIT_S)
+    client.disconnect()
+    client.loop_stop()
+
+
+def connect(client: mqtt.Client, port: int) -> None:
+    """Connect to a session that outlives the connection."""
+    ready = threading.Event()
+    client.on_connect = lambda *_: ready.set()
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = 3_600
+    client.connect("127.0.0.1", port, clean_start=False, properties=properties)
+    client.loop_start()
+    # paho sends again on CONNACK what was published before it.
+    assert ready.wait(10), "no CONNACK"
+
+
+@contextmanager
+def broker(folder: Path) -> Iterator[int]:
+    """Run Mosquitto on a free port of loopback; yield the port."""
+    program = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin")
+    assert program, "mosquitto is not installed"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    config = folder / "mosquitto.conf"
+    config.write_text(
+        f"listener {port} 127.0.0.1\nallow_anonymous true\nuser root\n"
+        "max_inflight_messages 0\nmax_queued_messages 0\n"
+    )
+    child = subprocess.Popen([program, "-c", str(config)], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 10
+        while not _listens(port):
+            assert child.poll() is None, "mosquitto ended"
+            assert time.monotonic() < deadline, "mosquitto does not listen"
+            time.sleep(0.02)
+        yield port
+    finally:
+        child.terminate()
+        child.wait(10)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+if __name__ == "__main__":
+    main()
