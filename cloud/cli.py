@@ -82,14 +82,14 @@ def run(
     keys: KeysDir = None,
 ) -> None:
     """Run the worker until it is told to stop."""
+    loaded = _config(
+        config, state_dir, broker__url=broker, database_url=database, objects_url=objects,
+        profile=profile, label__base_url=llm, keys__dir=str(keys) if keys else None,
+    )  # fmt: skip
+    # After the config, so that an error in it is told at once.
     from cloud.commands.run import run as work
 
-    work(
-        _config(
-            config, state_dir, broker__url=broker, database_url=database, objects_url=objects,
-            profile=profile, label__base_url=llm, keys__dir=str(keys) if keys else None,
-        )
-    )  # fmt: skip
+    work(loaded)
 
 
 @app.command()

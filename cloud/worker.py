@@ -6,13 +6,14 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO, final
 
 from agent.clock import Clock, SystemClock
-from agent.contract.errors import UnavailableError
+from agent.contract.errors import SecondlookError, UnavailableError
 from agent.contract.profile import Profile
 from agent.contract.topics import Topics
 from agent.vision.shipped import load_profile
@@ -62,14 +63,21 @@ class Worker:
     def __init__(self, config: CloudConfig, clock: Clock | None = None) -> None:
         """Open storage; nothing runs yet."""
         self.config = config
-        clock = clock or SystemClock()
-        self._lock_file = _lock(config)
-        self._profile = load_profile(config.profile)
-        self.engine = open_database(config.database)
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+        with ExitStack() as opened:
+            opened.callback(_lock(config).close)
+            self._profile = load_profile(config.profile)
+            self.engine = open_database(config.database)
+            opened.callback(self.engine.dispose)
+            self._build(clock or SystemClock())
+            self._opened = opened.pop_all()
+
+    def _build(self, clock: Clock) -> None:
+        config, topics = self.config, Topics(self.config.broker.prefix)
         self.blobs = Blobs(config.objects)
         self.store = Store(self.engine)
         self.budget = Budget(self.engine, config.label.daily_cap_usd)
-        topics = Topics(config.broker.prefix)
         self.bus = Bus(
             config.broker,
             f"secondlook-cloud-{config.name}",
@@ -91,8 +99,6 @@ class Worker:
         )
         self.adviser = Adviser(self.bus, topics, self.engine, config, clock)
         self._outbox = Outbox(self.publisher, self.adviser, config, clock)
-        self._stop = threading.Event()
-        self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Start all roles; the broker may come later."""
@@ -117,12 +123,15 @@ class Worker:
         if self.config.label.enabled and self._threads:
             self._workflows.stop()
         self.bus.stop()
-        self.engine.dispose()
-        self._lock_file.close()
+        self._opened.close()
         log.info("worker_stopped name=%s", self.config.name)
 
     def __enter__(self) -> "Worker":
-        self.start()
+        try:
+            self.start()
+        except SecondlookError:
+            self.stop()
+            raise
         return self
 
     def __exit__(

@@ -1,0 +1,150 @@
+"""The command line as people call it: texts, JSON and exit codes."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cloud.blobs import Blobs
+from cloud.cli import main
+from cloud.database import open_database
+from tests.cloud.conftest import config_for
+from tests.cloud.stocked import stock
+from tests.llm_server import LlmServer
+from tests.makers import look
+
+
+class Result:
+    """What one call of the command line left behind."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.returncode = code
+        self.stdout = out
+        self.stderr = err
+
+
+Call = Callable[..., Result]
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Calls `main` as the console script does, within this process."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*args: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["secondlook-cloud", *map(str, args)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return Result(int(ended.value.code or 0), said.out, said.err)
+
+    return call
+
+
+@pytest.fixture
+def stocked(tmp_path: Path) -> Path:
+    """A state folder with ten looks that wait."""
+    config = config_for(tmp_path)
+    engine = open_database(config.database)
+    stock(engine, Blobs(config.objects), *(look(n) for n in range(10)))
+    engine.dispose()
+    return Path(config.state_dir)
+
+
+def test_label_asks_once_and_status_counts(called: Call, stocked: Path, tmp_path: Path) -> None:
+    with LlmServer(script=["refusal", "off_list"]) as llm:
+        config = tmp_path / "cloud.toml"
+        config.write_text(f'[label]\nbase_url = "{llm.url}"\napi_key_env = ""\n')
+        done = called("label", "-c", config, "--state-dir", stocked)
+    assert (done.returncode, done.stdout) == (0, "10 answered, 0 wait on\n")
+    found = json.loads(called("status", "--state-dir", stocked, "--json").stdout)
+    assert found["looks"] == 10
+    assert found["outcomes"] == {"label": 9, "person": 1}
+    assert found["verdicts"] == 10
+    assert found["cost_usd"] == pytest.approx(11 * (1_000 * 0.15e-6 + 20 * 0.6e-6))
+    shown = called("status", "--state-dir", stocked).stdout
+    assert "label 9, person 1" in shown
+
+
+def test_advice_is_shown_with_and_without_json(called: Call, stocked: Path, tmp_path: Path) -> None:
+    config = tmp_path / "cloud.toml"
+    with LlmServer(truth=lambda _: "Yield") as llm:
+        config.write_text(
+            f'state_dir = "{stocked}"\n[label]\nbase_url = "{llm.url}"\napi_key_env = ""\n'
+            "[advice]\nmin_looks = 5\nmin_class_looks = 5\n"
+        )
+        assert "nothing to advise yet" in called("advice", "-c", config).stdout
+        assert called("label", "-c", config).returncode == 0
+    found = json.loads(called("advice", "-c", config, "--json").stdout)
+    assert found["now"]["confused"] == [["Stop", "Yield", 10]]
+    assert found["told"] == []
+    shown = called("advice", "-c", config).stdout
+    assert "confused 10 times: said Stop, was Yield" in shown
+
+
+def test_keys_init_says_what_goes_where(called: Call, tmp_path: Path) -> None:
+    made = called("keys", "init", tmp_path / "keys")
+    assert made.returncode == 0
+    assert "take OFFLINE now" in made.stdout
+    assert (tmp_path / "keys" / "root.json").is_file()
+    again = called("keys", "init", tmp_path / "keys")
+    assert again.returncode == 1
+    assert "not empty" in again.stderr
+
+
+def test_fleet_show_of_an_empty_fleet(called: Call, stocked: Path) -> None:
+    found = json.loads(called("fleet", "show", "--state-dir", stocked, "--json").stdout)
+    assert [twin["device"] for twin in found] == ["cam-1"]
+    assert found[0]["reported"] is None
+    assert "cam-1" in called("fleet", "show", "--state-dir", stocked).stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (["run", "--config", "none.toml"], 3, "none.toml"),
+        (["run", "--state-dir", "/proc/none"], 3, "state_dir"),
+        (["status", "--state-dir", "nowhere"], 3, "is state_dir right?"),
+        (["run", "--config", "bad.toml"], 1, "label.daily_cap_usd"),
+        (["run", "--broker", "http://x"], 1, "broker.url"),
+        (["run", "--profile", "no-such", "--state-dir", "s"], 1, "no-such"),
+        (["fleet", "set", "cam-1", "threshold=0.5"], 1, "keys init"),
+        (["evaluate", "none.tflite", "--data", "."], 3, "none.tflite"),
+        (["run", "--no-such-option"], 2, "no-such-option"),
+    ],
+)
+def test_errors_are_one_line_with_their_exit_code(
+    called: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    args: list[str],
+    code: int,
+    words: str,
+) -> None:
+    (tmp_path / "bad.toml").write_text("[label]\ndaily_cap_usd = -3\n")
+    monkeypatch.chdir(tmp_path)
+    failed = called(*args)
+    assert failed.returncode == code, failed.stderr
+    assert words in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert code == 2 or failed.stderr.count("\n") == 1
+
+
+def test_module_runs_as_a_program() -> None:
+    command = [sys.executable, "-m", "cloud", "status", "--state-dir", "/none"]
+    failed = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert failed.returncode == 3
+    assert failed.stderr.startswith("secondlook-cloud: ")
+
+
+def test_help_of_every_command_works(called: Call) -> None:
+    for command in ([], ["run"], ["fleet", "set"], ["keys", "init"], ["train"], ["evaluate"]):
+        shown = called(*command, "--help")
+        assert shown.returncode == 0
+        assert "Usage" in shown.stdout
+    assert "Exit codes" in called("--help").stdout
+    assert called("--version").stdout.startswith("secondlook-cloud ")
