@@ -81,14 +81,14 @@ def fit(
     else:
         model, history = _fresh(recipe, len(train.labels), steps), []
     for number in range(len(history) + 1, recipe.epochs + 1):
-        loss = 0.0
-        model.reset_metrics()
+        losses = []
         for step, (pixels, targets) in enumerate(epoch_batches(train, recipe, limits, number), 1):
-            # Keras gives the mean since the last reset.
-            loss = float(model.train_on_batch(pixels, targets))
+            # Older versions of Keras give the mean since the last reset.
+            model.reset_metrics()
+            losses.append(float(model.train_on_batch(pixels, targets)))
             on_step(number, step, steps)
         nll, accuracy = _measure(model, val, recipe)
-        history.append(Epoch(number, loss, nll, accuracy))
+        history.append(Epoch(number, float(np.mean(losses)), nll, accuracy))
         _save(folder, model, _State(recipe=recipe, data=data, weights="", history=tuple(history)))
         on_epoch(history[-1])
     return model, tuple(history)
