@@ -30,6 +30,9 @@ patch for the running ones."""
 IDLE_S: Final = 0.2
 DRAIN_S: Final = 5
 STEP_TRIES: Final = 6
+WORKFLOW: Final = "label_batch"
+ENDED: Final = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+TIDY: Final = 1_000
 
 
 class Workflows:
@@ -79,7 +82,7 @@ class Workflows:
             # On the way out looks are left to the next start, which finds them by their batch.
             return "later" if self._stopping else self._labeller.ask(batch, look_id)
 
-        @DBOS.workflow(name="label_batch")
+        @DBOS.workflow(name=WORKFLOW)
         def label_batch(batch: str) -> int:
             with self._lock:
                 self._running.add(batch)
@@ -98,8 +101,23 @@ class Workflows:
             raise UnavailableError("workflows are not started")
         with self._lock:
             self._running.add(batch)
-        with SetWorkflowID(batch):
-            DBOS.start_workflow(self._workflow, batch)
+        started = False
+        try:
+            with SetWorkflowID(batch):
+                DBOS.start_workflow(self._workflow, batch)
+            started = True
+        finally:
+            if not started:
+                with self._lock:
+                    self._running.discard(batch)
+
+    def tidy(self) -> None:
+        """Delete what DBOS keeps about workflows that have ended: the rows say it all."""
+        ended = DBOS.list_workflows(
+            name=WORKFLOW, status=list(ENDED), limit=TIDY, load_input=False, load_output=False
+        )
+        if ended:
+            DBOS.delete_workflows([workflow.workflow_id for workflow in ended])
 
     def resume(self, batch: str) -> None:
         """Look after a batch of an earlier run.
@@ -169,6 +187,7 @@ class Sweeper:
             self._queue.reclaim(self._clock.now() - self._config.lease_s)
             for batch in self._queue.batches(self._prefix):
                 self._workflows.resume(batch)
+            self._workflows.tidy()
         if self._labeller.paused or self._workflows.running >= self._config.concurrency:
             return False
         now_s = self._clock.now()

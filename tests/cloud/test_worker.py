@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -122,6 +123,23 @@ def test_batch_that_was_assigned_and_never_started_is_found(
         assert queue.assign("label-main-died-here", 10, NOW * 2) == 5
         with Worker(worker_config(tmp_path, mosquitto, llm)):
             wait_until(lambda: len(device.verdicts) == 5, 30)
+
+
+def test_finished_workflows_are_cleared_away(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    with LlmServer() as llm, DeviceSim(mosquitto.port) as device:
+        label = {"base_url": llm.url, "api_key_env": "", "lease_s": 5, "batch": 1}
+        config = worker_config(tmp_path, mosquitto, llm, label=label)
+        with Worker(config):
+            device.send(*(look(n) for n in range(12)))
+            wait_until(lambda: len(device.verdicts) == 12, 30)
+
+            def cleared() -> bool:
+                with sqlite3.connect(tmp_path / "cloud" / "workflows.sqlite") as db:
+                    (count,) = db.execute("SELECT COUNT(*) FROM workflow_status").fetchone()
+                db.close()
+                return bool(count == 0)
+
+            wait_until(cleared)
 
 
 def test_second_worker_of_the_same_name_is_refused(mosquitto: Mosquitto, tmp_path: Path) -> None:
