@@ -19,7 +19,7 @@ from tests.device_sim import DeviceSim, wait_until
 from tests.llm_server import LlmServer
 from tests.makers import look
 
-KILLS = 5
+KILLS = 4
 PER_LIFE = 60
 CONFIG = """
 state_dir = "{root}/cloud"
