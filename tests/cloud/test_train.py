@@ -12,6 +12,7 @@ from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.manifest import read_metadata
 from agent.contract.profile import Augmentation
 from agent.vision.engine import Engine, read_model
+from agent.vision.preprocess import fill_input
 from agent.vision.runtime import Runtime
 from agent.vision.shipped import load_profile
 from agent.vision.types import Box, whole
@@ -276,9 +277,11 @@ def test_undistorted_inputs_are_the_devices_own(examples: Examples, trained: Tra
     engine = Engine(read_model(trained.model))
     batches = list(plain_inputs(examples, SMALL))
     assert sum(len(pixels) for pixels, _ in batches) == len(examples)
-    image, box = examples.images[0], examples.boxes[0].widened(SMALL.margin, 10**6, 10**6)
-    small = engine._run(image, Box(0, 0, min(box.x1, image.shape[1]), min(box.y1, image.shape[0])))
-    assert np.array_equal(batches[0][0][0], UNIT.values[small[..., ::-1]])
+    image = examples.images[0]
+    box = examples.boxes[0].widened(SMALL.margin, image.shape[1], image.shape[0])
+    tensor = np.empty((1, SMALL.side, SMALL.side, 3), np.int8)
+    fill_input(tensor, image, box, engine._table, rgb=True)
+    assert np.array_equal(batches[0][0][0], UNIT.values[tensor[0].astype(np.int16) + 128])
 
 
 def test_augmentation_without_limits_is_a_plain_resize() -> None:
