@@ -1,6 +1,6 @@
 """Which predictions are worth a second look, and why. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, cast, get_args
 
@@ -34,16 +34,6 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What was already kept."""
-
-    of_sighting: int
-    """Looks kept of this sighting."""
-    hashes: Sequence[int]
-    """dHashes of looks kept lately, on this camera."""
-
-
-@dataclass(frozen=True, slots=True)
 class Decision:
     """Keep or not, and why."""
 
@@ -60,39 +50,45 @@ def decide(
     sighting_id: str,
     policy: Policy,
     budget: Budget,
-    seen: Seen,
+    kept: int,
     now: float,
 ) -> Decision:
-    """Decide about one prediction.
+    """Decide about one prediction, whatever was kept of others (see `repeats`).
 
     Args:
         prediction: Of a region that belongs to a sighting.
         sighting_id: 32 hexadecimal digits; its random tail also draws the audit.
         policy: When to ask.
         budget: What may still be sent.
-        seen: What was already kept.
+        kept: Looks kept of this sighting.
         now: Monotonic seconds.
     """
-    reason = _reason(prediction, sighting_id, policy, seen)
+    reason = _reason(prediction, sighting_id, policy, kept)
     if reason is None:
         return Decision("sure")
     box = prediction.region.box
     if min(box.width, box.height) < policy.min_side:
         return Decision("small")
-    if seen.of_sighting >= policy.looks_per_sighting:
+    if kept >= policy.looks_per_sighting:
         return Decision("enough")
-    if any(hash_distance(prediction.dhash, h) <= policy.duplicate_bits for h in seen.hashes):
-        return Decision("duplicate")
     if not budget.affords(TYPICAL_LOOK_BYTES, now):
         return Decision("budget")
     return Decision(reason)
 
 
-def _reason(prediction: Prediction, sighting_id: str, policy: Policy, seen: Seen) -> Reason | None:
+def repeats(dhash: int, hashes: Iterable[int], policy: Policy) -> bool:
+    """Tell whether a region is one of those kept lately, by their difference hashes.
+
+    Apart from `decide`, so that a hash is taken only of what is otherwise worth keeping.
+    """
+    return any(hash_distance(dhash, h) <= policy.duplicate_bits for h in hashes)
+
+
+def _reason(prediction: Prediction, sighting_id: str, policy: Policy, kept: int) -> Reason | None:
     threshold = policy.class_thresholds.get(prediction.label, policy.threshold)
     if prediction.margin < threshold:
         return "uncertain"
-    if seen.of_sighting:
+    if kept:
         return None
     if prediction.label in policy.wanted and audit_draw(sighting_id, "wanted") < WANTED_SHARE:
         return "wanted"

@@ -16,13 +16,14 @@ from agent.contract.messages import LookMeta, Reason, ScoredLabel
 from agent.contract.profile import Profile
 from agent.counters import Counters
 from agent.crops import encode_context, encode_crop
-from agent.decide import Policy, Seen, decide
+from agent.decide import Policy, decide, repeats
 from agent.journal import Journal
 from agent.machine import clock_synced
 from agent.notebook import Note
 from agent.twin import Orders, Twin
 from agent.vision.engine import Engine
 from agent.vision.predict import Classifier
+from agent.vision.preprocess import region_hash
 from agent.vision.propose import Proposer
 from agent.vision.scores import top_k
 from agent.vision.tracker import Sighting, Tracker
@@ -75,7 +76,9 @@ class Pipeline:
         self._limits = parts.config.limits
         self._device = parts.config.device
         self._clock = parts.clock
-        self._settings = parts.twin.orders.settings
+        self._orders = parts.twin.orders
+        self._policy = policy_of(self._orders, self._limits)
+        self._settings = self._orders.settings
         self._budget = self._fresh_budget(levels)
         self.counters = Counters()
 
@@ -87,18 +90,17 @@ class Pipeline:
     def step(self, frame: Frame) -> None:
         """Take one frame along the straight line."""
         started = self._clock.monotonic()
-        orders = self._switch()
+        self._switch()
         lane = self._lanes[frame.camera]
         regions = lane.proposer.propose(frame.image)
         predictions = [self._classifier.classify(frame.image, region) for region in regions]
         tracked = lane.tracker.update(frame, predictions)
         for sighting in (*tracked.opened, *tracked.closed):
             self._journal.add(self._note(sighting))
-        policy = policy_of(orders, self._limits)
         for prediction, sighting in tracked.pairs:
             self.counters.scored(prediction.score)
             if frame.still or sighting.frames >= self._settings.min_hits:
-                self._consider(frame, prediction, sighting, lane, policy)
+                self._consider(frame, prediction, sighting, lane)
         while len(lane.kept) > KEPT:
             lane.kept.pop(next(iter(lane.kept)))
         self.counters.sightings += len(tracked.opened)
@@ -110,14 +112,17 @@ class Pipeline:
             for sighting in lane.tracker.flush():
                 self._journal.add(self._note(sighting))
 
-    def _switch(self) -> Orders:
+    def _switch(self) -> None:
         orders = self._twin.orders.at(self._clock.now())
+        if orders is self._orders:
+            return
+        self._orders = orders
+        self._policy = policy_of(orders, self._limits)
         if orders.settings is not self._settings:
             self._settings = orders.settings
             self._budget = self._fresh_budget(self.levels)
             for lane in self._lanes.values():
                 lane.tracker.min_hits = self._settings.min_hits
-        return orders
 
     def _fresh_budget(self, levels: tuple[float, float] | None) -> Budget:
         now = self._clock.monotonic()
@@ -131,18 +136,21 @@ class Pipeline:
         prediction: Prediction,
         sighting: Sighting,
         lane: Lane,
-        policy: Policy,
     ) -> None:
         now = self._clock.monotonic()
-        seen = Seen(lane.kept.get(sighting.sighting_id, 0), lane.hashes)
-        decision = decide(prediction, sighting.sighting_id, policy, self._budget, seen, now)
+        kept = lane.kept.get(sighting.sighting_id, 0)
+        decision = decide(prediction, sighting.sighting_id, self._policy, self._budget, kept, now)
         if decision.reason:
+            dhash = region_hash(frame.image, prediction.region.box)
+            if repeats(dhash, lane.hashes, self._policy):
+                self.counters.dropped["duplicate"] += 1
+                return
             look = self._look(frame, prediction, sighting, decision.reason)
             if not self._journal.add(look):
                 self.counters.dropped["busy"] += 1
                 return
-            lane.hashes.append(prediction.dhash)
-            lane.kept[sighting.sighting_id] = seen.of_sighting + 1
+            lane.hashes.append(dhash)
+            lane.kept[sighting.sighting_id] = kept + 1
             self._budget = self._budget.spent(len(encode_look(look)), now)
             self.counters.kept += 1
         else:

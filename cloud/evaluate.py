@@ -94,7 +94,7 @@ def evaluate(
             tally.refused.append(f"{sample.name}: {image}")
         else:
             box = whole(image) if whole_images else sample.box(image)
-            prediction = engine.classify(image, Region(box), with_hash=False)
+            prediction = engine.classify(image, Region(box))
             tally.add(columns[sample.index], prediction.index, prediction.scores)
         on_image(done, len(samples))
     if not tally.truths:

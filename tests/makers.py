@@ -75,12 +75,10 @@ def look(n: int = 0, **changes: Any) -> Look:
     return Look(meta(n, **changes), jpeg(n))
 
 
-def prediction(
-    label: str = "Stop", margin: float = 0.9, dhash: int = 0, side: int = 48
-) -> Prediction:
+def prediction(label: str = "Stop", margin: float = 0.9, side: int = 48) -> Prediction:
     scores = np.array([0.5 + margin / 2, 0.5 - margin / 2], np.float32)
     region = Region(Box(0, 0, side, side))
-    return Prediction(region, 0, label, float(scores[0]), margin, -5.0, scores, dhash)
+    return Prediction(region, 0, label, float(scores[0]), margin, -5.0, scores)
 
 
 def envelope(

@@ -116,7 +116,7 @@ def ask(engine: Engine, image: Image, wish: Wish) -> list[Answer]:
         lowest = DETECTOR_MIN_SCORE if wish.min_score is None else wish.min_score
         found = engine.detect(image, lowest)[: wish.top]
         return [Answer(d.index, engine.labels[d.index], d.score, d.box) for d in found]
-    scores = engine.classify(image, Region(whole(image)), with_hash=False).scores
+    scores = engine.classify(image, Region(whole(image))).scores
     best = [Answer(i, engine.labels[i], float(scores[i])) for i in top_k(scores, wish.top)]
     return [a for a in best if a.score >= (wish.min_score or 0.0)]
 

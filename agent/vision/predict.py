@@ -1,17 +1,13 @@
 """From region to prediction: by a classifier, or by the detector's own class. Shell."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from agent.contract.errors import BadContentError
 from agent.contract.profile import Profile
-from agent.vision.preprocess import difference_hash
 from agent.vision.types import Detection, Image, Prediction, Region
-
-HASH_SIZE = (32, 32)
 
 
 class Classifier(Protocol):
@@ -40,12 +36,9 @@ class DetectorClasses:
         return self.profile.labels
 
     def classify(self, image: Image, region: Region) -> Prediction:
-        """Return the detector's class for a region it proposed, with the region's dHash."""
-        prediction = prediction_from_detection(region, self.detector_labels, self.profile)
-        box = region.box
-        cut = image[box.y0 : box.y1, box.x0 : box.x1]
-        small = np.asarray(cv2.resize(cut, HASH_SIZE), np.uint8)
-        return replace(prediction, dhash=difference_hash(small))
+        """Return the detector's class for a region it proposed."""
+        del image  # The detector has seen it.
+        return prediction_from_detection(region, self.detector_labels, self.profile)
 
 
 def prediction_from_detection(
@@ -65,7 +58,7 @@ def prediction_from_detection(
 
     Returns:
         A prediction in the profile's class order; index -1, an empty label and all-zero scores
-        where the profile has no such class. It has no dHash (0).
+        where the profile has no such class.
 
     Raises:
         BadContentError: the region comes from no detector.

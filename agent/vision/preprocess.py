@@ -1,6 +1,7 @@
 """Cut, resize and quantise pixels straight into an input tensor. Pure."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import cv2
 import numpy as np
@@ -8,6 +9,9 @@ import numpy.typing as npt
 
 from agent.contract.errors import BadContentError
 from agent.vision.types import Box, Image
+
+HASHED: Final = (144, 128)
+"""Width and height from which larger images are hashed."""
 
 Tensor = npt.NDArray[np.generic]
 
@@ -111,12 +115,20 @@ def fill_input(view: Tensor, image: Image, box: Box, table: PixelTable, rgb: boo
     return small
 
 
-def difference_hash(small: Image) -> int:
-    """Return the 64-bit difference hash of a model input.
+def region_hash(image: Image, box: Box) -> int:
+    """Return the difference hash of a region inside an image."""
+    return difference_hash(image[box.y0 : box.y1, box.x0 : box.x1])
+
+
+def difference_hash(image: Image) -> int:
+    """Return the 64-bit difference hash of an image (BGR uint8, any size).
 
     Neighbouring brightness comparisons on a 9 x 8 grey version (dHash, N. Krawetz 2013).
     """
-    grey = cv2.resize(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), (9, 8), interpolation=cv2.INTER_AREA)
+    # Averaging over a whole frame would take a millisecond and more.
+    if image.shape[0] > HASHED[1] and image.shape[1] > HASHED[0]:
+        image = np.asarray(cv2.resize(image, HASHED, interpolation=cv2.INTER_LINEAR), np.uint8)
+    grey = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (9, 8), interpolation=cv2.INTER_AREA)
     return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes(), "big")
 
 

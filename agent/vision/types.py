@@ -103,8 +103,6 @@ class Prediction:
     """-T * logsumexp(logits / T): high where the model knows nothing (Liu et al. 2020)."""
     scores: FloatArray = field(repr=False)
     """Probabilities of all classes, shape (classes,)."""
-    dhash: int = 0
-    """Difference hash of the model input, 64 bits."""
 
 
 @dataclass(frozen=True, slots=True)

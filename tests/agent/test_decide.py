@@ -1,23 +1,22 @@
 import pytest
 
 from agent.budget import DAY_S, Budget, daily
-from agent.decide import Policy, Seen, audit_draw, decide
+from agent.decide import Policy, audit_draw, decide, repeats
 from tests.makers import an_id, prediction
 
 POLICY = Policy(threshold=0.5, audit_share=0.0, looks_per_sighting=2, duplicate_bits=6, min_side=16)
 FULL = Budget(daily(100, None, 0.0), daily(1_000_000, None, 0.0))
-FRESH = Seen(0, ())
 
 
 def ask(
     margin: float = 0.1,
     policy: Policy = POLICY,
     budget: Budget = FULL,
-    seen: Seen = FRESH,
+    kept: int = 0,
     label: str = "Stop",
     side: int = 48,
 ) -> str:
-    return decide(prediction(label, margin, 0, side), an_id(1), policy, budget, seen, 0.0).why
+    return decide(prediction(label, margin, side), an_id(1), policy, budget, kept, 0.0).why
 
 
 @pytest.mark.parametrize(
@@ -36,26 +35,31 @@ def test_a_class_threshold_from_advice_replaces_the_general_one() -> None:
 
 def test_reasons_to_drop_in_their_order() -> None:
     assert ask(side=15) == "small"
-    assert ask(seen=Seen(2, ())) == "enough"
-    assert ask(seen=Seen(1, (0b111111,))) == "duplicate"
-    assert ask(seen=Seen(1, (0b1111111,))) == "uncertain"
+    assert ask(kept=2) == "enough"
+    assert ask(kept=1) == "uncertain"
     assert ask(budget=Budget(daily(0, None, 0.0), daily(10**6, None, 0.0))) == "budget"
     assert ask(budget=Budget(daily(100, None, 0.0), daily(8_000, None, 0.0))) == "budget"
+
+
+def test_a_region_like_one_kept_lately_is_a_repetition() -> None:
+    assert repeats(0, (2**64 - 1, 0b111111), POLICY)
+    assert not repeats(0, (2**64 - 1, 0b1111111), POLICY)
+    assert not repeats(0, (), POLICY)
 
 
 def test_audit_takes_its_share_of_sightings_and_one_look_each() -> None:
     policy = Policy(0.5, 0.1, 2, 6, 16)
     sure = prediction(margin=1.0)
-    whys = [decide(sure, an_id(n), policy, FULL, FRESH, 0.0).why for n in range(2_000)]
+    whys = [decide(sure, an_id(n), policy, FULL, 0, 0.0).why for n in range(2_000)]
     assert 150 <= whys.count("audit") <= 250
     audited = an_id(whys.index("audit"))
-    assert decide(sure, audited, policy, FULL, Seen(1, ()), 0.0).why == "sure"
+    assert decide(sure, audited, policy, FULL, 1, 0.0).why == "sure"
 
 
 def test_wanted_classes_are_asked_about_more_often_than_the_audit() -> None:
     policy = Policy(0.5, 0.0, 2, 6, 16, wanted=frozenset({"Stop"}))
     whys = [
-        decide(prediction(margin=1.0), an_id(n), policy, FULL, FRESH, 0.0).why for n in range(1_000)
+        decide(prediction(margin=1.0), an_id(n), policy, FULL, 0, 0.0).why for n in range(1_000)
     ]
     assert 200 <= whys.count("wanted") <= 300
     assert whys.count("wanted") + whys.count("sure") == 1_000

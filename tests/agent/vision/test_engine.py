@@ -85,7 +85,6 @@ def test_stock_classifier_gives_the_known_top_1(
     assert prediction.score == pytest.approx(score, abs=0.08)
     assert prediction.scores.shape == (1001,)
     assert float(prediction.scores.sum()) == pytest.approx(1.0, abs=1e-4)
-    assert 0 < prediction.dhash < 2**64
 
 
 @pytest.mark.data

@@ -9,10 +9,9 @@ import pytest
 from agent.contract.errors import BadContentError
 from agent.contract.profile import Profile, ProposeConfig
 from agent.vision.engine import Engine, read_model
-from agent.vision.predict import DetectorClasses, prediction_from_detection
+from agent.vision.predict import prediction_from_detection
 from agent.vision.propose import make_proposer
 from agent.vision.types import Box, Detection, Region
-from tests import makers
 
 LABELS = ("person", "automobile", "kite")
 PROFILE = Profile.model_validate({
@@ -44,16 +43,6 @@ def test_labels_and_aliases_become_the_profiles_classes(
 def test_regions_of_no_detector_are_refused() -> None:
     with pytest.raises(BadContentError, match="detector"):
         prediction_from_detection(Region(Box(0, 0, 9, 9)), LABELS, PROFILE)
-
-
-def test_the_hash_tells_one_region_from_another() -> None:
-    image = makers.picture(1, side=200)
-    classes = DetectorClasses(LABELS, PROFILE)
-    one, same, other = (
-        classes.classify(image, Region(Box(x, 20, x + 70, 90), 0.8, 0)).dhash for x in (10, 10, 110)
-    )
-    assert one == same
-    assert (one ^ other).bit_count() > 8
 
 
 @pytest.mark.data

@@ -12,8 +12,10 @@ from agent.vision.preprocess import (
     fill_input,
     hash_distance,
     pixel_table,
+    region_hash,
 )
 from agent.vision.types import Box, Image
+from tests import makers
 
 INTEGERS = st.sampled_from([np.dtype(np.uint8), np.dtype(np.int8)])
 
@@ -110,6 +112,13 @@ def test_boxes_outside_are_refused(box: Box) -> None:
 def test_hash_distance_counts_bits(a: int, b: int) -> None:
     assert hash_distance(a, b) == hash_distance(b, a) == sum((a ^ b) >> i & 1 for i in range(64))
     assert hash_distance(a, a) == 0
+
+
+def test_the_hash_tells_one_region_from_another() -> None:
+    image = makers.picture(1, side=200)
+    one, same, other = (region_hash(image, Box(x, 20, x + 70, 90)) for x in (10, 10, 110))
+    assert one == same
+    assert hash_distance(one, other) > 8
 
 
 def test_hash_knows_the_same_picture_in_other_light() -> None:
