@@ -222,7 +222,9 @@ def test_wrong_pattern() -> None:
 def stand_in(folder: Path, name: str, code: str) -> None:
     """A program of our own in place of one that only a Pi has."""
     path = folder / name
-    path.write_text(f"#!{sys.executable}\n{textwrap.dedent(code)}", encoding="utf-8")
+    # Half shell, half Python: a "#!" line cannot name a Python whose path has a space.
+    head = f"#!/bin/sh\n'''exec' \"{sys.executable}\" \"$0\" \"$@\"\n'''\n"
+    path.write_text(head + textwrap.dedent(code), encoding="utf-8")
     path.chmod(0o755)
 
 
