@@ -165,7 +165,7 @@ def advice_command(
 @app.command("doctor")
 def doctor_command(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False) -> None:
     """Find out why this device is silent, with remedies."""
-    from agent.clock import SystemClock
+    from agent.base.clock import SystemClock
     from agent.commands.doctor import doctor
 
     raise typer.Exit(doctor(config, as_json, SystemClock()))

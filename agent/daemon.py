@@ -12,16 +12,16 @@ from typing import Final
 from typing_extensions import Self
 
 from agent.alive import PERIOD_S, Alive, pid_namespace, remove_alive, write_alive
+from agent.base.clock import Clock
+from agent.base.notify import notify, watchdog_period_s
 from agent.camera.capture import Capture
 from agent.camera.mailbox import Mailbox
-from agent.clock import Clock
 from agent.contract.config import DeviceConfig
 from agent.contract.messages import CameraReport, Status, to_json
 from agent.contract.topics import Channel, Topics
 from agent.device import build_vision
 from agent.journal import Journal
 from agent.notebook import Notebook
-from agent.notify import notify, watchdog_period_s
 from agent.pipeline import Parts, Pipeline
 from agent.report import Reporter
 from agent.session import Session

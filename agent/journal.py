@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from typing import Final
 
-from agent.backoff import delays
+from agent.base.backoff import delays
 from agent.contract.codec import Look
 from agent.notebook import Note, Notebook
 from agent.spool import Spool

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from agent.base.files import open_read_only
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import SightingState, Verdict
-from agent.files import open_read_only
 
 SCHEMA: Final = 1
 MAX_SIGHTINGS: Final = 20_000

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agent import __version__
+from agent.base.clock import Clock
 from agent.budget import Budget, daily
-from agent.clock import Clock
 from agent.contract.codec import Look, encode_look
 from agent.contract.config import DeviceConfig, Limits, Settings, held_threshold
 from agent.contract.ids import new_id

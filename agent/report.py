@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent import __version__
-from agent.clock import Clock
+from agent.base.clock import Clock
 from agent.contract.config import DeviceConfig
 from agent.contract.messages import CameraReport, Reported, Status, Telemetry
 from agent.journal import Journal

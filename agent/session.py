@@ -6,26 +6,22 @@ below `in_flight`.
 """
 
 import logging
-import os
 import queue
-import ssl
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent.base.broker import connect_properties, log_in
 from agent.contract.config import BrokerConfig, broker_address
-from agent.contract.errors import BadContentError, UnavailableError
 
 log = logging.getLogger(__name__)
 
-SESSION_EXPIRY_S: Final = 7 * 86_400
+RECEIVE_MAXIMUM: Final = 64
 RECONNECT_S: Final = (1, 60)
 NO_SUBSCRIBERS: Final = 0x10
 INBOX: Final = 10_000
@@ -96,7 +92,7 @@ class Session:
         host, port, _ = broker_address(self._config.url)
         options: dict[str, Any] = {}
         if self._v5:
-            options = {"clean_start": False, "properties": _connect_properties()}
+            options = {"clean_start": False, "properties": connect_properties(RECEIVE_MAXIMUM)}
         self._client.connect_async(host, port, self._config.keepalive_s, **options)
         self._client.loop_start()
 
@@ -140,7 +136,7 @@ class Session:
         client.max_queued_messages_set(config.in_flight * 4)
         client.reconnect_delay_set(*RECONNECT_S)
         client.will_set(*will, qos=1, retain=True)
-        _secure(client, config)
+        log_in(client, config)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_connect_fail = self._on_connect_fail
@@ -198,49 +194,3 @@ class Session:
     def url(self) -> str:
         """The broker's address."""
         return self._config.url
-
-
-def _connect_properties() -> Properties:
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.SessionExpiryInterval = SESSION_EXPIRY_S
-    properties.ReceiveMaximum = 64
-    return properties
-
-
-def _secure(client: mqtt.Client, config: BrokerConfig) -> None:
-    try:
-        if config.username:
-            password = (
-                Path(config.password_file).read_text().strip() if config.password_file else None
-            )
-            client.username_pw_set(config.username, password)
-    except OSError as error:
-        raise UnavailableError(f"broker password_file: {error}; check the path") from error
-    context = tls_context(config)
-    if context:
-        client.tls_set_context(context)
-
-
-def tls_context(config: BrokerConfig) -> ssl.SSLContext | None:
-    """Return what the broker's TLS is checked with; None for an `mqtt://` url.
-
-    Raises:
-        BadContentError: the files do not load.
-        UnavailableError: a file cannot be read.
-    """
-    if not broker_address(config.url)[2]:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=config.ca_file or None)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if config.cert_file:
-            context.load_cert_chain(config.cert_file, config.key_file)
-    except ssl.SSLError as error:
-        raise BadContentError(f"broker TLS files: {error}; check ca, cert and key") from error
-    except OSError as error:
-        names = [n for n in (config.ca_file, config.cert_file, config.key_file) if n]
-        name = next((n for n in names if not os.access(n, os.R_OK)), " ".join(names))
-        raise UnavailableError(
-            f"broker TLS file {name}: {error.strerror}; check the path, and chmod it"
-        ) from error
-    return context

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from agent.base.files import open_read_only, sync_folder, write_synced
 from agent.contract.codec import Look, decode_look, encode_look
 from agent.contract.config import SpoolConfig
 from agent.contract.errors import BadContentError, UnavailableError
-from agent.files import open_read_only, sync_folder, write_synced
 
 log = logging.getLogger(__name__)
 

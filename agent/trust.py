@@ -20,7 +20,7 @@ from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
-from agent.backoff import delays
+from agent.base.backoff import delays
 from agent.contract.config import TrustConfig
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import first_problem

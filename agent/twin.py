@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from securesystemslib.signer import Key
 
-from agent.clock import Clock
+from agent.base.clock import Clock
 from agent.contract.config import DeviceConfig, Settings, changed_settings, within
 from agent.contract.envelope import Signed, check, open_envelope
 from agent.contract.errors import BadContentError

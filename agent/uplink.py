@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from agent.clock import Clock
+from agent.base.clock import Clock
 from agent.contract.codec import Look, decode_look, encode_look
 from agent.contract.errors import BadContentError
 from agent.contract.messages import (

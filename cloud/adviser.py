@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from securesystemslib.signer import Signer
 from sqlalchemy.engine import Engine
 
-from agent.clock import Clock
+from agent.base.clock import Clock
 from agent.contract.messages import AdviceBody, Reported, from_json
 from agent.contract.topics import Topics
 from cloud.advise import Judged, differs, draw_up

@@ -8,7 +8,6 @@ A folder is written by our own hands (temp file, fsync, rename, folder fsync), b
 never syncs a local put, and a receipt must not lie. Object stores are durable when they answer.
 """
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import from_url
 
+from agent.base.files import sync_folder, write_synced
 from agent.contract.errors import UnavailableError
 
 BLOCK: Final = 512
@@ -192,16 +192,7 @@ def write_durably(path: Path, data: bytes) -> None:
         OSError: disk full or gone; the final name is untouched.
     """
     make_folder(path.parent)
-    part = path.with_name(path.name + ".tmp")
-    try:
-        with part.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
+    write_synced(path, data)
     sync_folder(path.parent)
 
 
@@ -215,12 +206,3 @@ def make_folder(folder: Path) -> None:
 def _sync_all(folders: Iterable[Path]) -> None:
     for folder in folders:
         sync_folder(folder)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames and deletions inside a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

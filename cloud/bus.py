@@ -7,27 +7,23 @@ does); it only tells the broker to send the next message.
 
 import logging
 import queue
-import ssl
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from paho.mqtt import client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from agent.base.broker import SESSION_EXPIRY_S, connect_properties, log_in
 from agent.contract.config import BrokerConfig, broker_address
-from agent.contract.errors import BadContentError, UnavailableError
+from agent.contract.errors import UnavailableError
 
 log = logging.getLogger(__name__)
 paho_log = logging.getLogger(f"{__name__}.paho")
 # Says every packet at DEBUG, and the exceptions it caught at ERROR.
 paho_log.setLevel(logging.WARNING)
 
-SESSION_EXPIRY_S: Final = 7 * 86_400
 RECONNECT_S: Final = (1, 30)
 QUEUED: Final = 10_000
 GOODBYE_S: Final = 2.0
@@ -92,7 +88,10 @@ class Bus:
         host, port, _ = broker_address(self._config.url)
         options: dict[str, Any] = {}
         if self._v5:
-            options = {"clean_start": False, "properties": self._properties()}
+            options = {
+                "clean_start": False,
+                "properties": connect_properties(self._receive_maximum, self._session_s),
+            }
         self._client.connect_async(host, port, self._config.keepalive_s, **options)
         self._client.loop_start()
 
@@ -158,18 +157,12 @@ class Bus:
         client.max_inflight_messages_set(self._config.in_flight)
         client.max_queued_messages_set(QUEUED)
         client.reconnect_delay_set(*RECONNECT_S)
-        _secure(client, self._config)
+        log_in(client, self._config)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_connect_fail = self._on_connect_fail
         client.on_message = self._on_message
         return client
-
-    def _properties(self) -> Properties:
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = self._session_s
-        properties.ReceiveMaximum = self._receive_maximum
-        return properties
 
     def _on_connect(
         self, client: mqtt.Client, _data: object, _flags: object, code: ReasonCode, _props: object
@@ -211,22 +204,3 @@ class Bus:
         self.inbox.put(
             Arrived(topic, bytes(message.payload), message.mid, message.qos, self.connections)
         )
-
-
-def _secure(client: mqtt.Client, config: BrokerConfig) -> None:
-    try:
-        if config.username:
-            file = config.password_file
-            client.username_pw_set(
-                config.username, Path(file).read_text().strip() if file else None
-            )
-        if broker_address(config.url)[2]:
-            context = ssl.create_default_context(cafile=config.ca_file or None)
-            context.minimum_version = ssl.TLSVersion.TLSv1_2
-            if config.cert_file:
-                context.load_cert_chain(config.cert_file, config.key_file)
-            client.tls_set_context(context)
-    except ssl.SSLError as error:
-        raise BadContentError(f"broker TLS files: {error}; check ca, cert and key") from error
-    except OSError as error:
-        raise UnavailableError(f"broker TLS files: {error}; check the paths") from error

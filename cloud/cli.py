@@ -183,7 +183,7 @@ def fleet_set(
     keys: KeysDir = None,
 ) -> None:
     """Sign settings for a device and publish them."""
-    from agent.clock import SystemClock
+    from agent.base.clock import SystemClock
     from cloud.fleet import parse_changes, set_desired
 
     changes = parse_changes(settings)

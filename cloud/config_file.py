@@ -1,16 +1,11 @@
 """The worker's config file, read and completed from the command line. Adapter."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
-from agent.contract.errors import BadContentError, UnavailableError
+from agent.base.toml import read_toml
+from agent.contract.errors import BadContentError
 from cloud.config import CloudConfig, parse_cloud_config
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 def load_cloud_config(path: Path | None, overrides: dict[str, Any] | None = None) -> CloudConfig:
@@ -24,14 +19,7 @@ def load_cloud_config(path: Path | None, overrides: dict[str, Any] | None = None
         UnavailableError: the file cannot be read.
         BadContentError: names file, key, value and the allowed range.
     """
-    document: dict[str, Any] = {}
-    if path:
-        try:
-            document = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UnavailableError(f"{path}: {error.strerror}; give --config FILE") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise BadContentError(f"{path}: not TOML: {error}") from error
+    document = read_toml(path) if path else {}
     for key, value in (overrides or {}).items():
         if value is not None:
             _put(document, key, value)

@@ -3,7 +3,6 @@
 import json
 import re
 import secrets
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +10,8 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from agent.clock import Clock
+from agent.base.clock import Clock
+from agent.base.toml import parse_value
 from agent.contract.config import Limits, Settings, changed_settings
 from agent.contract.errors import BadContentError
 from agent.contract.ids import is_device_id
@@ -23,11 +23,6 @@ from cloud.database import open_database, reading, transaction
 from cloud.keys import load_signer
 from cloud.orders import Order, Orders
 from cloud.schema import devices
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 EXPIRES_S: Final = 365 * 86_400.0
 CONNECT_S: Final = 10.0
@@ -161,8 +156,8 @@ def _wanted(orders: list[Order]) -> dict[str, Any]:
 
 def _scalar(key: str, text: str) -> bool | int | float | str:
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError as error:
+        value = parse_value(text)
+    except BadContentError as error:
         if _WORD.fullmatch(text):
             return text
         raise BadContentError(f"{key}={text}: not a TOML value; quote text as 'text'") from error

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Final
 
-from agent.backoff import delays
-from agent.clock import Clock
+from agent.base.backoff import delays
+from agent.base.clock import Clock
 from agent.contract.codec import Look
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.ids import new_id

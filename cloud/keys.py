@@ -37,8 +37,9 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
+from agent.base.files import sync_folder
 from agent.contract.errors import BadContentError, UnavailableError
-from cloud.blobs import sync_folder, write_durably
+from cloud.blobs import write_durably
 
 ROOT_NAMES: Final = ("root-1", "root-2", "root-3")
 ROOT_THRESHOLD: Final = 2

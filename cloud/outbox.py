@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
 
-from agent.clock import Clock
+from agent.base.clock import Clock
 from agent.contract.errors import BadContentError, UnavailableError
 from cloud.adviser import Adviser
 from cloud.config import CloudConfig

@@ -12,7 +12,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from agent.clock import Clock
+from agent.base.clock import Clock
 from agent.contract.messages import Reported, Verdict, Verdicts, from_json, to_json
 from agent.contract.topics import Topics
 from cloud.bus import Bus

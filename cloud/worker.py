@@ -12,7 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO, final
 
-from agent.clock import Clock, SystemClock
+from agent.base.clock import Clock, SystemClock
+from agent.base.notify import notify, watchdog_period_s
 from agent.contract.errors import SecondlookError, UnavailableError
 from agent.contract.profile import Profile
 from agent.contract.topics import Topics
@@ -27,7 +28,6 @@ from cloud.label.budget import Budget, Spent
 from cloud.label.queue import LabelQueue
 from cloud.label.run import Labeller
 from cloud.label.workflow import Sweeper, Workflows
-from cloud.notify import notify, watchdog_period_s
 from cloud.outbox import Outbox
 from cloud.store import Store, Totals
 from cloud.verdicts import VerdictPublisher

@@ -29,8 +29,8 @@ HARMLESS: Final = {
 }
 """What pure modules may use of modules that they otherwise may not."""
 PURE_CALLS_BANNED: Final = frozenset({"open", "print", "input", "exec", "eval"})
-SHARED: Final = ("agent.contract", "agent.vision", "agent.clock", "agent.backoff")
-"""What cloud may import of agent: the contract, the vision, and two helpers without any state."""
+SHARED: Final = ("agent.contract", "agent.vision", "agent.base")
+"""What cloud may import of agent: the contract, the vision, and what both stand on."""
 PATH_READS: Final = frozenset({
     "exists", "glob", "is_dir", "is_file", "iterdir", "mkdir", "open", "read_bytes", "read_text",
     "rename", "resolve", "rglob", "stat", "touch", "unlink", "write_bytes", "write_text",

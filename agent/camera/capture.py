@@ -6,14 +6,14 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from agent.backoff import delays
+from agent.base.backoff import delays
+from agent.base.clock import Clock
 from agent.camera.base import Shot, Source
 from agent.camera.judge import FrameJudge
 from agent.camera.mailbox import Mailbox
 from agent.camera.open import open_source
 from agent.camera.pace import Pacer
 from agent.camera.state import StateKeeper
-from agent.clock import Clock
 from agent.contract.config import CameraConfig
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import CameraReport

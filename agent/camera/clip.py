@@ -11,11 +11,11 @@ from typing import Final
 
 import cv2
 
+from agent.base.clock import Clock
 from agent.camera.base import Shot
 from agent.camera.decoder import next_image, open_video
 from agent.camera.pace import Pacer
 from agent.camera.uri import parse_local
-from agent.clock import Clock
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.vision.types import Image
 

@@ -7,9 +7,9 @@ same pipe; without `frames` it is live and never ends.
 
 from typing import Final
 
+from agent.base.clock import Clock
 from agent.camera.pipe import PipeSource, Program, RawFormat
 from agent.camera.uri import LocalUri, parse_local
-from agent.clock import Clock
 from agent.contract.errors import BadContentError
 
 GST: Final = "gst-launch-1.0"

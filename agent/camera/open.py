@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from agent.base.clock import Clock
 from agent.camera.base import Source
 from agent.camera.clip import ClipSource
 from agent.camera.gstreamer import jetson_source, pattern_source
@@ -11,7 +12,6 @@ from agent.camera.rpicam import rpicam_source
 from agent.camera.stills import StillsSource
 from agent.camera.stream import StreamSource
 from agent.camera.v4l2 import V4l2Source
-from agent.clock import Clock
 from agent.contract.config import CameraConfig
 from agent.contract.errors import BadContentError, UnavailableError
 

@@ -18,8 +18,8 @@ from typing import Final, Literal
 import cv2
 import numpy as np
 
+from agent.base.clock import Clock
 from agent.camera.base import Shot
-from agent.clock import Clock
 from agent.contract.errors import UnavailableError
 from agent.vision.types import Image
 

@@ -9,9 +9,9 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+from agent.base.clock import Clock
 from agent.camera.pipe import PipeSource, Program, RawFormat
 from agent.camera.uri import parse_local
-from agent.clock import Clock
 from agent.contract.errors import BadContentError, UnavailableError
 
 PROGRAMS: Final = ("rpicam-vid", "libcamera-vid")

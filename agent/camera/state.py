@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from agent.clock import Clock
+from agent.base.clock import Clock
 from agent.contract.messages import CameraReport, CameraState
 
 log = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ from urllib.parse import urlsplit
 
 import cv2
 
+from agent.base.clock import Clock
 from agent.camera.base import Shot
 from agent.camera.decoder import next_image, open_video
-from agent.clock import Clock
 from agent.contract.errors import UnavailableError
 from agent.contract.redact import redacted
 

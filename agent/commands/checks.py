@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from agent.alive import Alive
-from agent.clock import Clock
+from agent.base.clock import Clock
+from agent.base.files import open_read_only
 from agent.commands.finding import Finding, failed
 from agent.commands.spool import count, line_of
 from agent.commands.words import age, size
 from agent.config_file import load_config
 from agent.contract.config import DeviceConfig
 from agent.contract.errors import BadContentError, UnavailableError
-from agent.files import open_read_only
 from agent.machine import CLOCK_FLOOR, clock_synced, free_bytes
 from agent.notebook import read_notebook
 from agent.spool import read_spool

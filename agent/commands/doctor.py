@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.alive import read_alive
-from agent.clock import Clock
+from agent.base.clock import Clock
 from agent.commands.checks import (
     check_agent,
     check_clock,

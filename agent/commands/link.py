@@ -22,7 +22,8 @@ import numpy as np
 
 from agent import __version__
 from agent.alive import Alive
-from agent.clock import Clock
+from agent.base.broker import tls_context
+from agent.base.clock import Clock
 from agent.commands.finding import Finding, failed
 from agent.commands.link_words import certificate_warning, login_remedy, tls_words, wire_words
 from agent.commands.words import age
@@ -32,7 +33,7 @@ from agent.contract.errors import BadContentError, SecondlookError, UnavailableE
 from agent.contract.ids import new_id
 from agent.contract.messages import LookMeta, Receipt, Status, from_json, to_json
 from agent.contract.topics import Topics
-from agent.session import Session, tls_context
+from agent.session import Session
 from agent.spool import SUFFIX, SpoolItem, read_spool
 
 WIRE_S: Final = 5.0

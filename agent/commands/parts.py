@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from agent.alive import Alive
+from agent.base.clock import Clock
 from agent.camera.judge import FrameJudge
 from agent.camera.open import open_source
-from agent.clock import Clock
 from agent.commands.checks import UNIT
 from agent.commands.finding import Attempt, Finding, failed
 from agent.commands.quiet import quiet

@@ -12,7 +12,7 @@ from typing import Final
 
 import typer
 
-from agent.clock import SystemClock
+from agent.base.clock import SystemClock
 from agent.config_file import load_config
 from agent.contract.redact import redacted
 from agent.daemon import Daemon

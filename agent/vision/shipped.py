@@ -1,21 +1,15 @@
 """Profiles and models that travel with the package. Adapter."""
 
-import sys
 from pathlib import Path
 from typing import Final
 
+from agent.base.toml import read_toml
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.profile import Profile, parse_profile
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
 PROFILES: Final = _PACKAGE / "profiles"
 MODELS: Final = _PACKAGE / "models"
-MAX_PROFILE_BYTES: Final = 1024 * 1024
 
 
 def shipped_profiles() -> tuple[str, ...]:
@@ -41,15 +35,7 @@ def load_profile(name_or_path: str) -> Profile:
             f"profile {name_or_path!r}: not shipped; use one of {', '.join(shipped_profiles())}"
             " or a path that ends in .toml"
         )
-    try:
-        if path.stat().st_size > MAX_PROFILE_BYTES:
-            raise BadContentError(f"{path}: over {MAX_PROFILE_BYTES} bytes")
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UnavailableError(f"{path}: {error.strerror}; check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadContentError(f"{path}: not TOML: {error}") from error
-    return parse_profile(document, str(path))
+    return parse_profile(read_toml(path), str(path))
 
 
 def shipped_model(name: str) -> Path:

@@ -11,7 +11,7 @@ from functools import partial
 from types import FrameType
 from typing import Final
 
-from agent.clock import Clock, SystemClock
+from agent.base.clock import Clock, SystemClock
 from agent.contract.ids import new_id
 from agent.contract.profile import Profile
 from agent.contract.redact import redacted

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from agent.clock import SystemClock
+from agent.base.clock import SystemClock
 from agent.contract.messages import AdviceBody
 from cloud.advise import draw_up
 from cloud.adviser import judged_looks

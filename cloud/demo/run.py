@@ -17,9 +17,9 @@ from typing import Final
 
 from rich.console import Console
 
+from agent.base.clock import SystemClock
 from agent.camera.scene.options import parse_scene
 from agent.camera.scene.world import MATCH_IOU, Scene
-from agent.clock import SystemClock
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.vision.shipped import load_profile
 from agent.vision.types import Box

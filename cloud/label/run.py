@@ -5,7 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
-from agent.clock import Clock
+from agent.base.clock import Clock
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.profile import Profile
 from cloud.blobs import Blobs

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
-from agent.clock import Clock
+from agent.base.clock import Clock
 from agent.contract.errors import UnavailableError
 from agent.contract.ids import new_id
 from cloud.config import LabelConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.clock import SystemClock
+from agent.base.clock import SystemClock
 from agent.contract.envelope import check, open_envelope
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import DesiredBody

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from agent.clock import SystemClock
+from agent.base.clock import SystemClock
 from agent.contract.codec import Look, encode_look
 from agent.contract.config import BrokerConfig
 from agent.contract.messages import Reported, Status, to_json

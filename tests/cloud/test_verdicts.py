@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from agent.clock import SystemClock
+from agent.base.clock import SystemClock
 from agent.contract.config import BrokerConfig
 from agent.contract.messages import Status
 from agent.contract.topics import Topics

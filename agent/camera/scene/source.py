@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable
 
+from agent.base.clock import Clock
 from agent.camera.base import Shot
 from agent.camera.scene.options import parse_scene
 from agent.camera.scene.world import Scene
-from agent.clock import Clock
 from agent.contract.errors import UnavailableError
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.base.clock import Clock
 from agent.camera.base import Shot, Source
 from agent.camera.capture import Capture
 from agent.camera.mailbox import Mailbox
-from agent.clock import Clock
 from agent.contract.config import CameraConfig
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import CameraReport

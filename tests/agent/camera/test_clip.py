@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from agent.base.clock import SystemClock
 from agent.camera.clip import ClipSource
-from agent.clock import SystemClock
 from agent.contract.errors import BadContentError, UnavailableError
 from tests.makers import FakeClock
 

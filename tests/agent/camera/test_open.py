@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.base.clock import SystemClock
 from agent.camera.open import make_source, open_source
 from agent.camera.v4l2 import V4l2Source
-from agent.clock import SystemClock
 from agent.contract.config import SCHEMES, CameraConfig
 from agent.contract.errors import BadContentError, UnavailableError
 

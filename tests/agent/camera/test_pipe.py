@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent.base.clock import SystemClock
 from agent.camera import rpicam
 from agent.camera.base import Source
 from agent.camera.gstreamer import jetson_source, pattern_source
 from agent.camera.pipe import PipeSource, Program, RawFormat
 from agent.camera.rpicam import choose_program, rpicam_source
-from agent.clock import SystemClock
 from agent.contract.errors import BadContentError, UnavailableError
 from tests.streams import until
 

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
+from agent.base.clock import SystemClock
 from agent.camera.base import Source
 from agent.camera.capture import Capture
 from agent.camera.mailbox import Mailbox
 from agent.camera.open import open_source
 from agent.camera.stream import StreamSource
-from agent.clock import SystemClock
 from agent.contract.config import CameraConfig
 from agent.contract.errors import UnavailableError
 from agent.contract.messages import CameraReport

@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from agent.alive import read_alive
-from agent.clock import SystemClock
+from agent.base.clock import SystemClock
 from agent.commands.checks import check_clock, check_disk
 from agent.commands.link import judge_receipts, probe
 from agent.config_file import load_config

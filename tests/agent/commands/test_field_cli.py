@@ -41,7 +41,7 @@ def test_what_is_not_there_is_3_in_one_line(cli: Cli, command: str, tmp_path: Pa
     ran = cli(command, "--config", tmp_path / "no.toml")
     assert (ran.code, ran.out) == (3, "")
     assert ran.err.count("\n") == 1
-    assert "no.toml: No such file or directory; give --config FILE" in ran.err
+    assert "no.toml: No such file or directory; check the path" in ran.err
 
 
 @pytest.mark.parametrize("command", ["run", "watch", "spool", "advice"])

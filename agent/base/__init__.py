@@ -1,0 +1,1 @@
+"""Small things that device and cloud both stand on: clock, waits, files, TLS, systemd."""
