@@ -133,25 +133,23 @@ class Notebook:
                 (MAX_SIGHTINGS,),
             )
 
-    def apply(self, seq: int, verdicts: Sequence[Verdict], model: str) -> list[Note]:
+    def apply(self, seq: int, verdicts: Sequence[Verdict]) -> list[Note]:
         """Apply a batch of verdicts and its sequence number in one transaction.
 
-        A verdict for a sighting that is no longer remembered makes it anew from what the
-        verdict repeats.
+        A verdict for something that never became a sighting here (a box too weak, one the
+        notebook has dropped) changes no sighting: it has done its work in the dataset.
 
         Returns:
             The sightings that changed, as they are now.
         """
+        changed = []
         with self._lock, self._db:
-            changed = [
-                after
-                for verdict in verdicts
-                if (after := judged(before := self._recall(verdict, model), verdict)) != before
-            ]
-            self._db.executemany(
-                f"INSERT OR REPLACE INTO sightings ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
-                [_values(n) for n in changed],
-            )
+            for verdict in verdicts:
+                before = self._recall(verdict.sighting_id)
+                after = judged(before, verdict) if before else None
+                if after and after != before:
+                    self._replace(after)
+                    changed.append(after)
             self._db.execute(
                 "INSERT OR REPLACE INTO facts (name, value) VALUES ('verdict_seq', ?)", (str(seq),)
             )
@@ -179,18 +177,18 @@ class Notebook:
         with self._lock:
             self._db.close()
 
-    def _recall(self, verdict: Verdict, model: str) -> Note:
+    def _recall(self, sighting_id: str) -> Note | None:
         row = self._db.execute(
-            f"SELECT {_COLUMNS} FROM sightings WHERE sighting_id = ?",  # noqa: S608
-            (verdict.sighting_id,),
+            f"SELECT {_COLUMNS} FROM sightings WHERE sighting_id = ?",  # noqa: S608 - ours
+            (sighting_id,),
         ).fetchone()
-        if row:
-            return _note_of(row)
-        at, label = verdict.captured_at, verdict.device_label
-        return Note(
-            verdict.sighting_id, verdict.camera, "provisional", label, None, 0.0, at, at, 1,
-            (0, 0, 0, 0), model,
-        )  # fmt: skip
+        return _note_of(row) if row else None
+
+    def _replace(self, note: Note) -> None:
+        self._db.execute(
+            f"INSERT OR REPLACE INTO sightings ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
+            _values(note),
+        )
 
     def _notes(self, clause: str, limit: int) -> list[Note]:
         with self._lock:

@@ -154,7 +154,7 @@ class Uplink:
         applied = int(self._notebook.fact("verdict_seq", 0))
         if batch.seq <= applied or batch.after > applied:
             return  # applied already, or one before it is missing: the report says how far we are
-        self._notebook.apply(batch.seq, batch.verdicts, self._reports.reported().model)
+        self._notebook.apply(batch.seq, batch.verdicts)
         self.verdicts += len(batch.verdicts)
 
     def _send_looks(self) -> None:

@@ -60,7 +60,7 @@ def test_events_wait_in_the_outbox_until_published(tmp_path: Path) -> None:
 def test_an_event_that_changed_while_it_was_sent_is_sent_again(tmp_path: Path) -> None:
     book = Notebook(tmp_path)
     book.note([NOTE])
-    book.apply(5, [verdict("label", "Yield")], "m1")
+    book.apply(5, [verdict("label", "Yield")])
     book.published([NOTE])
     assert [n.state for n in book.outbox(10)] == ["revised"]
     book.close()
@@ -69,7 +69,7 @@ def test_an_event_that_changed_while_it_was_sent_is_sent_again(tmp_path: Path) -
 def test_verdict_and_its_sequence_are_applied_together_and_survive(tmp_path: Path) -> None:
     book = Notebook(tmp_path)
     book.note([NOTE])
-    changed = book.apply(77, [verdict("label", "Yield"), verdict("person", None)], "m1")
+    changed = book.apply(77, [verdict("label", "Yield"), verdict("person", None)])
     assert [n.state for n in changed] == ["revised"]
     book.note([replace(NOTE, frames=50, label="Stop")])
     book.close()
@@ -79,12 +79,20 @@ def test_verdict_and_its_sequence_are_applied_together_and_survive(tmp_path: Pat
     again.close()
 
 
-def test_a_verdict_for_a_forgotten_sighting_makes_it_anew(tmp_path: Path) -> None:
+def test_a_verdict_for_what_was_no_sighting_makes_none(tmp_path: Path) -> None:
     book = Notebook(tmp_path)
-    book.apply(1, [verdict("label", "Yield", an_id(9))], "m1")
-    assert [(n.sighting_id, n.label, n.was) for n in book.outbox(5)] == [
-        (an_id(9), "Yield", "Stop")
-    ]
+    assert book.apply(1, [verdict("label", "Yield", an_id(9))]) == []
+    assert book.outbox(5) == []
+    assert book.fact("verdict_seq") == 1
+    book.close()
+
+
+def test_verdicts_of_one_batch_build_on_each_other(tmp_path: Path) -> None:
+    book = Notebook(tmp_path)
+    book.note([NOTE])
+    changed = book.apply(2, [verdict("label", "Yield"), verdict("none", None)])
+    assert [(n.label, n.was) for n in changed] == [("Yield", "Stop"), (None, "Yield")]
+    assert [n.label for n in book.outbox(5)] == [None]
     book.close()
 
 
