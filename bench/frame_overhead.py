@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agent.camera.mailbox import DEPTH
 from agent.vision.shipped import shipped_model
 from agent.vision.types import Frame
 from bench.common import machine, of_values, paired, repeated, seconds
@@ -21,7 +22,8 @@ from bench.line import CAMERA, MOBILENET, Line, device_config, line
 
 SLICES = 60
 SLICE_S = 0.08
-FRAMES = 16
+FRAMES = DEPTH + 2
+"""As many as circulate between decoder, mailbox and step."""
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent.clock import SystemClock
+from agent.base.clock import SystemClock
 from agent.contract.config import DeviceConfig, parse_config
 from agent.device import build_vision
 from agent.journal import Journal

@@ -15,11 +15,11 @@ import threading
 import time
 from pathlib import Path
 
+from agent.base.clock import SystemClock
 from agent.camera.base import Source
 from agent.camera.capture import Capture
 from agent.camera.mailbox import DEPTH, Mailbox
 from agent.camera.open import open_source
-from agent.clock import SystemClock
 from agent.contract.config import CameraConfig
 from agent.contract.messages import CameraReport
 from agent.vision.shipped import shipped_model

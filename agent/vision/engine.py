@@ -111,6 +111,8 @@ class Engine:
             self._table = pixel_table(tensor.dtype, tensor.quantisation, self._spec.pixel_range)
         except BadContentError as error:
             raise BadContentError(f"{model.source}: {error}") from error
+        # Made once: memory that is asked for anew with each frame costs more than the copy.
+        self._small: Image = np.empty((*tensor.shape[1:3], 3), np.uint8)
         self.is_detector = _is_detector(self._runtime.outputs)
         self._check_outputs()
         self._probabilities = not self.is_detector and self._gives_probabilities()
@@ -183,13 +185,12 @@ class Engine:
         """Run the interpreter on whatever the input holds: the bare arm of measurements."""
         self._runtime.invoke()
 
-    def _run(self, image: Image, box: Box) -> Image:
+    def _run(self, image: Image, box: Box) -> None:
         # The view must not live across invoke(): the interpreter refuses to run then.
-        small = fill_input(
-            self._runtime.input_view(), image, box, self._table, self._spec.channels == "rgb"
-        )
+        view = self._runtime.input_view()
+        fill_input(view, image, box, self._table, self._spec.channels == "rgb", self._small)
+        del view
         self._runtime.invoke()
-        return small
 
     def _check_outputs(self) -> None:
         if not self.labels:

@@ -77,7 +77,14 @@ def pixel_table(
     return PixelTable(values, int(lowest) if exact else None)
 
 
-def fill_input(view: Tensor, image: Image, box: Box, table: PixelTable, rgb: bool) -> Image:
+def fill_input(
+    view: Tensor,
+    image: Image,
+    box: Box,
+    table: PixelTable,
+    rgb: bool,
+    small: Image | None = None,
+) -> Image:
     """Write a region of an image into the input tensor.
 
     Args:
@@ -86,6 +93,7 @@ def fill_input(view: Tensor, image: Image, box: Box, table: PixelTable, rgb: boo
         box: The cut, inside the image.
         table: From `pixel_table`.
         rgb: True where the model wants RGB.
+        small: Where the resized cut goes, shape (height, width, 3); None: a new array.
 
     Returns:
         The resized cut as BGR uint8, shape (height, width, 3).
@@ -100,7 +108,8 @@ def fill_input(view: Tensor, image: Image, box: Box, table: PixelTable, rgb: boo
     height, width = target.shape[:2]
     # Bilinear on purpose: INTER_AREA costs 30 times as much on a full frame, and training uses
     # this very function.
-    small = np.empty((height, width, 3), np.uint8)
+    if small is None:
+        small = np.empty((height, width, 3), np.uint8)
     cv2.resize(cut, (width, height), dst=small, interpolation=cv2.INTER_LINEAR)
     if table.offset is not None:
         raw = target.view(np.uint8)
