@@ -3,8 +3,8 @@
 import logging
 import os
 import random
-import sqlite3
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -13,10 +13,12 @@ from typing_extensions import Self
 
 from agent.alive import PERIOD_S, Alive, pid_namespace, remove_alive, write_alive
 from agent.base.clock import Clock
+from agent.base.files import lock_folder
 from agent.base.notify import notify, watchdog_period_s
 from agent.camera.capture import Capture
 from agent.camera.mailbox import Mailbox
 from agent.contract.config import DeviceConfig
+from agent.contract.errors import UnavailableError
 from agent.contract.messages import CameraReport, Status, to_json
 from agent.contract.topics import Channel, Topics
 from agent.device import build_vision
@@ -54,11 +56,20 @@ class Daemon:
         self.config = config
         self._clock = clock
         state = Path(config.state_dir)
+        with ExitStack() as held:
+            held.enter_context(lock_folder(state, "agent"))
+            self.notebook = Notebook(state)
+            held.callback(self.notebook.close)
+            self.spool = Spool(state / "spool", config.spool)
+            held.callback(self.spool.close)
+            self._build(state)
+            self._held = held.pop_all()
+
+    def _build(self, state: Path) -> None:
+        config, clock = self.config, self._clock
         profile = load_profile(config.profile)
-        self.notebook = Notebook(state)
-        self.spool = Spool(state / "spool", config.spool)
-        self._keeper = KeyKeeper(config.trust, state / "tuf")
-        self.twin = Twin(config, self.notebook, clock, lambda: self._keeper.keys)
+        self._keeper = KeyKeeper(config.trust, state / "tuf", clock)
+        self.twin = Twin(config, self.notebook, clock, self._keeper)
         engine, classifier, lanes = build_vision(config, profile)
         engine.self_test()
         self._cameras: dict[str, CameraReport] = {}
@@ -75,7 +86,7 @@ class Daemon:
             config=config,
             model=engine.model.version,
             cameras=lambda: tuple(self._cameras.values()),
-            problems=lambda: (self._keeper.problem,),
+            problems=lambda: (self._keeper.problem, self.uplink.problem),
             pipeline=self.pipeline,
             journal=self.journal,
             spool=self.spool,
@@ -110,17 +121,16 @@ class Daemon:
     ) -> None:
         """Stop in the order of the straight line, so that nothing accepted is left behind."""
         notify("STOPPING=1")
-        for capture in self._captures:
-            capture.stop()
-        self._mailbox.close()
-        stop_all((*self._loops, self._trust), STOP_S)
-        self._save_budget()
-        topics = Topics(self.config.broker.prefix)
-        gone = (topics.of(self.config.device, "status"), to_json(self._gone()))
-        self._session.stop(gone)
-        self.spool.close()
-        self.notebook.close()
-        remove_alive(Path(self.config.state_dir))
+        with self._held:
+            for capture in self._captures:
+                capture.stop()
+            self._mailbox.close()
+            stop_all((*self._loops, self._trust), STOP_S)
+            self._save_budget()
+            topics = Topics(self.config.broker.prefix)
+            gone = (topics.of(self.config.device, "status"), to_json(self._gone()))
+            self._session.stop(gone)
+            remove_alive(Path(self.config.state_dir))
 
     @property
     def failed(self) -> bool:
@@ -139,15 +149,15 @@ class Daemon:
     def settled(self) -> bool:
         """True when, besides, every look of this run has its receipt and its verdict."""
         waiting, _ = self.spool.totals()
-        return self.ended and not waiting and self.uplink.verdicts >= self.spool.accepted
+        return self.ended and not waiting and not self.spool.unanswered
 
     def watch(self, stop: threading.Event, *, until_settled: float | None = None) -> bool:
         """Feed the watchdog until told to stop.
 
         Args:
             stop: Ends the watch.
-            until_settled: Give up waiting for receipts and verdicts after so many seconds
-                without news once the sources have ended; None: run for ever.
+            until_settled: Give up after so many seconds without a frame, a receipt or a
+                verdict; None: run for ever.
 
         Returns:
             False where a loop failed, or the wait was given up.
@@ -173,8 +183,9 @@ class Daemon:
                 continue
             if self.settled:
                 return True
-            latest = (self.ended, self.uplink.receipted, self.uplink.verdicts)
-            if latest != news or not self.ended:
+            frames = self.pipeline.counters.frames
+            latest = (self.ended, frames, self.uplink.receipted, self.uplink.verdicts)
+            if latest != news:
                 news, news_at = latest, now
             if now - news_at > until_settled:
                 log.warning("gave_up_waiting looks=%d", self.spool.totals()[0])
@@ -201,7 +212,7 @@ class Daemon:
                 telemetry=self._reporter.telemetry(),
             )
             write_alive(Path(self.config.state_dir), alive)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, UnavailableError) as error:
             log.debug("sign_of_life_failed reason=%s", error)
 
     def _feed(self) -> None:
@@ -250,7 +261,7 @@ class Daemon:
             self.spool,
             self.notebook,
             self.twin,
-            Reports(reporter.status, reporter.reported, reporter.telemetry),
+            Reports(self.config.device, reporter.status, reporter.reported, reporter.telemetry),
             self._clock,
         )
 
@@ -262,4 +273,7 @@ class Daemon:
         return Status(device=self.config.device, online=False, at=self._clock.now())
 
     def _save_budget(self) -> None:
-        self.notebook.remember(budget=self.pipeline.levels)
+        try:
+            self.notebook.remember(budget=self.pipeline.levels)
+        except UnavailableError as error:
+            log.debug("budget_not_saved reason=%s", error)

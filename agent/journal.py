@@ -6,12 +6,12 @@ A slow SD card must not stall inference: the pipeline only puts into a bounded q
 import logging
 import queue
 import random
-import sqlite3
 import threading
 from typing import Final
 
 from agent.base.backoff import delays
 from agent.contract.codec import Look
+from agent.contract.errors import UnavailableError
 from agent.notebook import Note, Notebook
 from agent.spool import Spool
 
@@ -76,10 +76,10 @@ class Journal:
             try:
                 self._notebook.note(notes)
                 self._spool.put(looks)
-            except (OSError, sqlite3.Error) as error:
+            except UnavailableError as error:
                 if not self.problem:
                     log.warning("storage_failed reason=%s", error)
-                self.problem = f"storage: {error}"[:200]
+                self.problem = str(error)[:200]
                 self.progress += 1
                 if stop.wait(next(waits)):
                     log.warning("storage_gave_up looks=%d", len(looks))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from agent.base.files import open_read_only
+from agent.base.files import open_read_only, storage
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import SightingState, Verdict
 
@@ -78,7 +78,9 @@ class Notebook:
 
     Raises:
         UnavailableError: the file cannot be written.
-        BadContentError: it was made by a newer version.
+        BadContentError: it is damaged, or was made by a newer version.
+
+    All methods raise UnavailableError while the disk refuses.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -97,16 +99,21 @@ class Notebook:
             self._db.execute(f"PRAGMA user_version={SCHEMA}")
         except (OSError, sqlite3.OperationalError) as error:
             raise UnavailableError(f"{path}: {error}; check disk and owner") from error
+        except sqlite3.DatabaseError as error:
+            raise BadContentError(
+                f"{path}: {error}; move it away: only the history and fleet config are in it,"
+                " looks are not"
+            ) from error
 
     def fact(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - JSON is any
         """Return a remembered value."""
-        with self._lock:
+        with storage("notebook"), self._lock:
             row = self._db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return default if row is None else json.loads(row[0])
 
     def remember(self, **facts: Any) -> None:  # noqa: ANN401 - JSON is any
         """Store values; when this returns they are on disk."""
-        with self._lock, self._db:
+        with storage("notebook"), self._lock, self._db:
             self._db.executemany(
                 "INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)",
                 [(name, json.dumps(value)) for name, value in facts.items()],
@@ -117,7 +124,7 @@ class Notebook:
 
         A sighting that a verdict has already settled keeps its state.
         """
-        with self._lock, self._db:
+        with storage("notebook"), self._lock, self._db:
             self._db.executemany(
                 f"INSERT INTO sightings ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
                 " ON CONFLICT (sighting_id) DO UPDATE SET last_seen = excluded.last_seen,"
@@ -143,7 +150,7 @@ class Notebook:
             The sightings that changed, as they are now.
         """
         changed = []
-        with self._lock, self._db:
+        with storage("notebook"), self._lock, self._db:
             for verdict in verdicts:
                 before = self._recall(verdict.sighting_id)
                 after = judged(before, verdict) if before else None
@@ -161,7 +168,7 @@ class Notebook:
 
     def published(self, notes: Sequence[Note]) -> None:
         """Note that these events are with the broker, unless they changed meanwhile."""
-        with self._lock, self._db:
+        with storage("notebook"), self._lock, self._db:
             self._db.executemany(
                 "UPDATE sightings SET published = 1"
                 " WHERE sighting_id = ? AND state = ? AND label IS ?",
@@ -174,7 +181,7 @@ class Notebook:
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
+        with storage("notebook"), self._lock:
             self._db.close()
 
     def _recall(self, sighting_id: str) -> Note | None:
@@ -191,7 +198,7 @@ class Notebook:
         )
 
     def _notes(self, clause: str, limit: int) -> list[Note]:
-        with self._lock:
+        with storage("notebook"), self._lock:
             rows = self._db.execute(
                 f"SELECT {_COLUMNS} FROM sightings {clause} LIMIT ?",  # noqa: S608 - ours
                 (limit,),

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agent.base.files import open_read_only, sync_folder, write_synced
+from agent.base.files import open_read_only, storage, sync_folder, write_synced
 from agent.contract.codec import Look, decode_look, encode_look
 from agent.contract.config import SpoolConfig
 from agent.contract.errors import BadContentError, UnavailableError
@@ -71,6 +71,8 @@ class Spool:
         self._lock = threading.Lock()
         self.accepted = 0
         self.evicted = 0
+        self.unanswered: set[str] = set()
+        """Looks accepted, also by an earlier run that left them here, and not yet answered."""
         try:
             self._looks.mkdir(parents=True, exist_ok=True)
             self._db = _open_index(folder / "spool.db")
@@ -78,6 +80,7 @@ class Spool:
         except (OSError, sqlite3.OperationalError) as error:
             raise UnavailableError(f"spool {folder}: {error}; check disk and owner") from error
         self._bytes = self._indexed_bytes()
+        self.unanswered.update(str(r[0]) for r in self._db.execute("SELECT look_id FROM looks"))
 
     def put(self, looks: Sequence[Look]) -> list[str]:
         """Accept looks: when this returns, they are on disk.
@@ -87,10 +90,10 @@ class Spool:
             room for, is left out and counted as evicted.
 
         Raises:
-            OSError, sqlite3.Error: the disk refused; nothing of this batch is accepted twice,
-                and files already written are found again at the next start.
+            UnavailableError: the disk refused; nothing of this batch is accepted twice, and
+                files already written are found again at the next start.
         """
-        with self._lock:
+        with storage("spool"), self._lock:
             try:
                 rows = [row for look in looks if (row := self._write(look))]
                 if rows:
@@ -102,11 +105,12 @@ class Spool:
                 self._bytes = self._indexed_bytes()
                 raise
             self.accepted += len(rows)
+            self.unanswered.update(str(row[0]) for row in rows)
             return [str(row[0]) for row in rows]
 
     def due(self, limit: int, now: float) -> list[SpoolItem]:
         """Return looks to send now, the oldest first."""
-        with self._lock:
+        with storage("spool"), self._lock:
             found = self._db.execute(
                 "SELECT look_id, bytes, captured_at, reason, label, camera, attempts FROM looks"
                 " WHERE due_at <= ? ORDER BY due_at, captured_at LIMIT ?",
@@ -117,14 +121,31 @@ class Spool:
     def payload(self, look_id: str) -> bytes | None:
         """Return a look's bytes as sent; None where its file is gone (and forget its row)."""
         try:
-            return self._path(look_id).read_bytes()
-        except FileNotFoundError:
-            self.forget([look_id])
-            return None
+            with storage("spool"):
+                return self._path(look_id).read_bytes()
+        except UnavailableError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                self.forget([look_id])
+                return None
+            raise
+
+    def set_aside(self, look_id: str) -> None:
+        """Take a look whose file is damaged out of the line; the file stays, as `ID.bad`."""
+        with storage("spool"), self._lock:
+            path = self._path(look_id)
+            path.rename(path.with_suffix(".bad"))
+            self._evicted(look_id)
+            if row := self._row(look_id):
+                self._remove([row])
+
+    def answered(self, look_ids: Iterable[str]) -> None:
+        """Note that nothing more is expected for these looks."""
+        with self._lock:
+            self.unanswered.difference_update(look_ids)
 
     def sent(self, look_id: str, due_at: float) -> None:
         """Note that a look was sent; without a receipt it is due again at `due_at`."""
-        with self._lock, self._db:
+        with storage("spool"), self._lock, self._db:
             self._db.execute(
                 "UPDATE looks SET attempts = attempts + 1, due_at = ? WHERE look_id = ?",
                 (due_at, look_id),
@@ -132,13 +153,13 @@ class Spool:
 
     def hasten(self, due_at: float) -> None:
         """Make every look due by `due_at` at the latest (after a reconnect)."""
-        with self._lock, self._db:
+        with storage("spool"), self._lock, self._db:
             self._db.execute("UPDATE looks SET due_at = ? WHERE due_at > ?", (due_at, due_at))
 
     def forget(self, look_ids: Iterable[str]) -> int:
         """Delete looks that have their receipt. Returns how many were there."""
         ids = [i for i in look_ids if self._path(i).parent == self._looks]
-        with self._lock:
+        with storage("spool"), self._lock:
             known = [r for i in ids if (r := self._row(i))]
             self._ledger("receipted", [str(row[0]) for row in known])
             self._remove(known)
@@ -146,12 +167,12 @@ class Spool:
 
     def totals(self) -> tuple[int, int]:
         """Return how many looks wait, and their bytes."""
-        with self._lock:
+        with storage("spool"), self._lock:
             return int(self._one("SELECT COUNT(*) FROM looks")), self._bytes
 
     def close(self) -> None:
         """Close the index."""
-        with self._lock:
+        with storage("spool"), self._lock:
             self._db.close()
 
     def _path(self, look_id: str) -> Path:
@@ -204,6 +225,7 @@ class Spool:
         if not self.evicted:
             log.warning("spool_full bytes=%d: the least valuable looks go", self._bytes)
         self.evicted += 1
+        self.unanswered.discard(look_id)
 
     def _short_of_space(self) -> bool:
         return shutil.disk_usage(self._looks).free < self._config.min_free_bytes
@@ -259,6 +281,21 @@ def _row_of(look: Look, size: int) -> tuple[object, ...]:
 
 
 def _open_index(path: Path) -> sqlite3.Connection:
+    """Open the index; a damaged one is set aside, for the files bring all of it back."""
+    try:
+        return _connect(path)
+    except sqlite3.OperationalError:
+        raise  # the disk's fault, not the file's
+    except sqlite3.DatabaseError as error:
+        log.warning("spool_index_damaged reason=%s: made anew from the files", error)
+        for suffix in ("", "-wal", "-shm"):
+            part = path.with_name(path.name + suffix)
+            if part.exists():
+                part.replace(path.with_name(f"{part.name}.bad"))
+        return _connect(path)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, check_same_thread=False, timeout=10)
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA:

@@ -5,11 +5,12 @@ The config key is the TUF target `keys/config.json` = `{"keys": [{"keyid": ..., 
 without its repository still knows the key it saw last, until that metadata expires.
 """
 
+import hashlib
 import json
 import logging
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -21,6 +22,8 @@ from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
 from agent.base.backoff import delays
+from agent.base.clock import Clock
+from agent.base.files import write_synced
 from agent.contract.config import TrustConfig
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import first_problem
@@ -29,6 +32,11 @@ log = logging.getLogger(__name__)
 CONFIG_KEYS: Final = "keys/config.json"
 REFRESH_S: Final = 3_600.0
 RETRY_S: Final = (2.0, 600.0)
+HURRY_S: Final = 10.0
+TICK_S: Final = 0.5
+REMEMBERED: Final = "config-keys.json"
+REMEMBER_S: Final = 7 * 86_400.0
+"""As long as the repository's snapshot lasts."""
 CHUNK: Final = 64 * 1024
 
 
@@ -109,12 +117,18 @@ def _without_id(entry: dict[str, object]) -> dict[str, object]:
 class KeyKeeper:
     """Keeps the config keys fresh; `keys` may be read from any thread."""
 
-    def __init__(self, config: TrustConfig, folder: Path) -> None:
-        """Start with no key; `refresh` fetches them."""
+    def __init__(self, config: TrustConfig, folder: Path, clock: Clock) -> None:
+        """Start with the keys verified last, if that was not too long ago."""
         self._config = config
         self._folder = folder
-        self.keys: list[Key] = []
+        self._clock = clock
+        self._wake = threading.Event()
+        self.keys: Sequence[Key] = self._remembered()
         self.problem = "" if config.root_file else "no trust root: fleet config is refused"
+
+    def hurry(self) -> None:
+        """Refresh soon: somebody was refused for want of a key."""
+        self._wake.set()
 
     def refresh(self) -> bool:
         """Fetch the keys. False where that failed; the keys known so far stay."""
@@ -127,14 +141,46 @@ class KeyKeeper:
             return False
         if self._config.root_file:
             self.problem = ""
+            self._remember()
         return True
 
     def run(self, stop: threading.Event) -> None:
-        """Refresh every hour; after a failure sooner."""
+        """Refresh every hour, after a failure sooner, and when hurried."""
         waits = delays(*RETRY_S, random.Random())  # noqa: S311 - jitter
         while not stop.is_set():
             if self.refresh():
                 waits = delays(*RETRY_S, random.Random())  # noqa: S311 - jitter
-                stop.wait(REFRESH_S)
+                self._rest(REFRESH_S, stop)
             else:
-                stop.wait(next(waits))
+                self._rest(next(waits), stop)
+
+    def _rest(self, seconds: float, stop: threading.Event) -> None:
+        """Wait; a hurry cuts it short, but not below what spares the repository."""
+        started = self._clock.monotonic()
+        while (rested := self._clock.monotonic() - started) < seconds:
+            if stop.wait(TICK_S) or (self._wake.is_set() and rested >= HURRY_S):
+                break
+        self._wake.clear()
+
+    def _remember(self) -> None:
+        entries = [{"keyid": key.keyid, **key.to_dict()} for key in self.keys]
+        kept = {"at": self._clock.now(), "root": self._root_hash(), "keys": entries}
+        try:
+            write_synced(self._folder / REMEMBERED, json.dumps(kept).encode())
+        except OSError as error:
+            log.debug("keys_not_remembered reason=%s", error)
+
+    def _remembered(self) -> Sequence[Key]:
+        """Return the keys of the last refresh: like TUF's own cache, and no older than it."""
+        try:
+            data = (self._folder / REMEMBERED).read_bytes()
+            kept = json.loads(data)
+            age = self._clock.now() - float(kept["at"])
+            if kept["root"] != self._root_hash() or not 0 <= age < REMEMBER_S:
+                return []
+            return parse_keys(data)
+        except (OSError, ValueError, KeyError, TypeError, BadContentError):
+            return []
+
+    def _root_hash(self) -> str:
+        return hashlib.sha256(Path(self._config.root_file).read_bytes()).hexdigest()

@@ -8,9 +8,9 @@ import hashlib
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal, Protocol
 
 from pydantic import ValidationError
 from securesystemslib.signer import Key
@@ -18,12 +18,26 @@ from securesystemslib.signer import Key
 from agent.base.clock import Clock
 from agent.contract.config import DeviceConfig, Settings, changed_settings, within
 from agent.contract.envelope import Signed, check, open_envelope
-from agent.contract.errors import BadContentError
+from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import AdviceBody, DesiredBody, Refusal, first_problem
 from agent.notebook import Notebook
 
 log = logging.getLogger(__name__)
+RETRY_S: Final = 5.0
 SignedChannel = Literal["desired", "advice"]
+
+
+class Keyring(Protocol):
+    """The config keys that are trusted now."""
+
+    @property
+    def keys(self) -> Sequence[Key]:
+        """The keys; empty: none yet."""
+        ...
+
+    def hurry(self) -> None:
+        """Look for new keys soon."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +63,17 @@ class Twin:
         config: DeviceConfig,
         notebook: Notebook,
         clock: Clock,
-        keys: Callable[[], Sequence[Key]],
+        keyring: Keyring,
     ) -> None:
         """Start from the local file and what was accepted in earlier runs."""
         self._config = config
         self._notebook = notebook
         self._clock = clock
-        self._keys = keys
+        self._keyring = keyring
         self._lock = threading.Lock()
         self.refused: deque[Refusal] = deque(maxlen=8)
+        self._waiting: dict[SignedChannel, bytes] = {}
+        self._retry_at = 0.0
         self.orders = self._restored()
 
     def seq(self, channel: SignedChannel) -> int:
@@ -70,12 +86,36 @@ class Twin:
         Returns:
             True when something changed or was refused, so that `reported` should be sent.
         """
+        self._waiting.pop(channel, None)
+        try:
+            return self._decide(channel, payload)
+        except UnavailableError:
+            self._wait(channel, payload)
+            raise
+
+    def retry(self) -> bool:
+        """Offer again what could not be decided: keys may have come, or the disk has room.
+
+        A retained message comes once a connection, so nobody else would.
+        """
+        if not self._waiting or self._clock.monotonic() < self._retry_at:
+            return False
+        changed = False
+        for channel, payload in list(self._waiting.items()):
+            changed |= self.receive(channel, payload)
+        return changed
+
+    def _wait(self, channel: SignedChannel, payload: bytes) -> None:
+        self._waiting[channel] = payload
+        self._retry_at = self._clock.monotonic() + RETRY_S
+
+    def _decide(self, channel: SignedChannel, payload: bytes) -> bool:
         digest = hashlib.sha256(payload).hexdigest()
         if digest == self._notebook.fact(f"{channel}_sha256"):
             return False  # a retained message comes again at every reconnect
         seq: int | None = None
         try:
-            signed = open_envelope(payload, channel, list(self._keys()))
+            signed = open_envelope(payload, channel, list(self._keyring.keys))
             seq = signed.seq
             check(signed, self._config.device, self.seq(channel), self.now())
             with self._lock:
@@ -92,6 +132,9 @@ class Twin:
                 )
                 self.orders = orders
         except BadContentError as error:
+            if str(error).startswith("signature"):
+                self._keyring.hurry()  # a new key, perhaps, or the first one is still on its way
+                self._wait(channel, payload)
             return self._refuse(channel, seq, str(error))
         log.info("%s_applied seq=%d", channel, signed.seq)
         return True
@@ -126,8 +169,7 @@ class Twin:
         return orders
 
     def _refuse(self, channel: SignedChannel, seq: int | None, reason: str) -> bool:
-        last = self.refused[-1] if self.refused else None
-        if last and (last.channel, last.seq, last.reason) == (channel, seq, reason[:200]):
+        if any((r.channel, r.seq, r.reason) == (channel, seq, reason[:200]) for r in self.refused):
             return False
         log.warning("%s_refused seq=%s reason=%s", channel, seq, reason)
         self.refused.append(

@@ -13,7 +13,7 @@ from typing import Final
 
 from agent.base.clock import Clock
 from agent.contract.codec import Look, decode_look, encode_look
-from agent.contract.errors import BadContentError
+from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import (
     Event,
     Receipt,
@@ -25,6 +25,7 @@ from agent.contract.messages import (
     to_json,
 )
 from agent.contract.topics import Channel, Topics
+from agent.machine import clock_synced
 from agent.notebook import Note, Notebook
 from agent.session import Inbound, Session
 from agent.spool import Spool, SpoolItem
@@ -38,6 +39,10 @@ WINDOW: Final = 64
 """Looks sent and not yet receipted, at most."""
 EVENTS: Final = 16
 TICK_S: Final = 0.5
+STORAGE_S: Final = 2.0
+"""Wait after the disk refused."""
+AHEAD_MS: Final = 86_400_000
+"""Verdict sequences follow the clock; one further ahead than a day is forged."""
 TOPIC_BYTES: Final = 200
 """Room for topic and headers below the broker's packet limit."""
 
@@ -46,6 +51,7 @@ TOPIC_BYTES: Final = 200
 class Reports:
     """Where the uplink gets what it tells the world."""
 
+    device: str
     status: Callable[[], Status]
     reported: Callable[[], Reported]
     telemetry: Callable[[], Telemetry]
@@ -72,13 +78,14 @@ class Uplink:
         self._twin = twin
         self._reports = reports
         self._clock = clock
-        self._device = reports.status().device
+        self._device = reports.device
         self._awaited: dict[str, float] = {}
         self._events: dict[int, Note] = {}
         self._connections = 0
         self._last_status: Status | None = None
         self._report_due = True
         self._telemetry_at = 0.0
+        self.problem = ""
         self.progress = 0
         self.receipted = 0
         self.verdicts = 0
@@ -88,8 +95,18 @@ class Uplink:
         while not stop.is_set():
             self._session.wake.wait(TICK_S)
             self._session.wake.clear()
-            self.step()
             self.progress += 1
+            try:
+                self.step()
+            except UnavailableError as error:
+                # What was being handled comes again: receipts and verdicts are repeated.
+                log.log(
+                    logging.DEBUG if self.problem else logging.WARNING, "uplink_waits %s", error
+                )
+                self.problem = str(error)[:200]
+                stop.wait(STORAGE_S)
+            else:
+                self.problem = ""
 
     def step(self) -> None:
         """Do one round: take in what came, then send what is due."""
@@ -113,6 +130,7 @@ class Uplink:
         self._spool.hasten(self._clock.monotonic() + AFTER_RECONNECT_S)
 
     def _take_in(self) -> None:
+        self._report_due |= self._twin.retry()
         while True:
             try:
                 self._handle(self._session.inbox.get_nowait())
@@ -147,6 +165,7 @@ class Uplink:
         for look_id in ids:
             self._awaited.pop(look_id, None)
         if receipt.quarantined:
+            self._spool.answered(receipt.quarantined)
             log.warning("looks_quarantined ids=%s", ",".join(receipt.quarantined))
 
     def _on_verdicts(self, batch: Verdicts) -> None:
@@ -154,7 +173,11 @@ class Uplink:
         applied = int(self._notebook.fact("verdict_seq", 0))
         if batch.seq <= applied or batch.after > applied:
             return  # applied already, or one before it is missing: the report says how far we are
+        now = self._twin.now()
+        if clock_synced(now) and batch.seq > now * 1000 + AHEAD_MS:
+            raise BadContentError(f"verdicts: sequence {batch.seq} is far ahead of the clock")
         self._notebook.apply(batch.seq, batch.verdicts)
+        self._spool.answered(v.look_id for v in batch.verdicts)
         self.verdicts += len(batch.verdicts)
 
     def _send_looks(self) -> None:
@@ -162,14 +185,24 @@ class Uplink:
         self._awaited = {i: at for i, at in self._awaited.items() if at > now}
         room = min(WINDOW - len(self._awaited), self._session.room)
         for item in self._spool.due(room, now) if room > 0 else []:
-            payload = self._fitting(item)
+            if item.look_id in self._awaited:
+                continue  # sent, though a full disk could not note it
+            payload = self._readable(item)
             if payload is None:
                 continue
             if self._publish("look", payload) is None:
                 return
             due_at = now + min(RESEND_S[1], RESEND_S[0] * 2.0**item.attempts)
-            self._spool.sent(item.look_id, due_at)
             self._awaited[item.look_id] = due_at
+            self._spool.sent(item.look_id, due_at)
+
+    def _readable(self, item: SpoolItem) -> bytes | None:
+        try:
+            return self._fitting(item)
+        except BadContentError as error:
+            log.warning("look_damaged id=%s reason=%s", item.look_id, error)
+            self._spool.set_aside(item.look_id)
+            return None
 
     def _fitting(self, item: SpoolItem) -> bytes | None:
         """Return a look's bytes, without its context where the broker's limit asks for that."""

@@ -14,6 +14,7 @@ from agent.journal import Journal
 from agent.notebook import Notebook
 from agent.pipeline import Parts, Pipeline
 from agent.spool import Spool
+from agent.trust import KeyKeeper
 from agent.twin import Twin
 from agent.vision.shipped import load_profile
 from bench.common import DATA
@@ -62,7 +63,7 @@ def line(document: dict[str, Any]) -> Iterator[Line]:
     notebook = Notebook(folder)
     spool = Spool(folder / "spool", config.spool)
     journal = Journal(spool, notebook, threading.Event())
-    twin = Twin(config, notebook, clock, list)
+    twin = Twin(config, notebook, clock, KeyKeeper(config.trust, folder / "tuf", clock))
     parts = Parts(engine, classifier, profile, lanes, journal, twin, config, clock)
     stop = threading.Event()
     writer = threading.Thread(target=journal.run, args=(stop,))

@@ -5,7 +5,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import CryptoSigner, Key
 
 from agent.contract.codec import Look
 from agent.contract.envelope import Signed, sign
@@ -14,6 +14,17 @@ from agent.contract.messages import LookMeta, ScoredLabel
 from agent.vision.types import Box, Image, Prediction, Region
 
 NOW = 1_780_000_000.0
+
+
+class Keys:
+    """A keyring with keys given by the test."""
+
+    def __init__(self, *keys: Key) -> None:
+        self.keys = list(keys)
+        self.hurried = 0
+
+    def hurry(self) -> None:
+        self.hurried += 1
 
 
 class FakeClock:

@@ -1,8 +1,14 @@
 """Files that survive a power cut, and databases only read. Adapter."""
 
+import fcntl
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
+
+from agent.contract.errors import UnavailableError
 
 
 def write_synced(path: Path, data: bytes) -> None:
@@ -32,6 +38,41 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def storage(what: str) -> Iterator[None]:
+    """Say in our own words that a disk or a database on it fails.
+
+    Raises:
+        UnavailableError: full, read-only, broken or gone; `what` names it.
+    """
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise UnavailableError(f"{what}: {error}; free or check the disk") from error
+
+
+def lock_folder(folder: Path, holder: str) -> TextIO:
+    """Claim a folder for this process, until the returned file is closed or the process ends.
+
+    Raises:
+        UnavailableError: another process has it, or it cannot be written.
+    """
+    path = folder / "lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.close()
+            raise UnavailableError(
+                f"{folder}: another {holder} runs on it; stop that one, or set another state_dir"
+            ) from error
+    except OSError as error:
+        raise UnavailableError(f"{path}: {error.strerror}; check disk and owner") from error
+    return file
 
 
 def open_read_only(path: Path) -> sqlite3.Connection:

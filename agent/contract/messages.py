@@ -199,7 +199,7 @@ class Verdicts(Message):
     seq: Sequence
     after: Sequence = 0
     """The batch before it: a device that has not applied that far waits for the missing ones."""
-    verdicts: tuple[Verdict, ...] = Field(max_length=64)
+    verdicts: tuple[Verdict, ...] = Field(min_length=1, max_length=64)
 
 
 class AdviceBody(Message):

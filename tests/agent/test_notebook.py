@@ -102,3 +102,9 @@ def test_a_newer_notebook_is_refused(tmp_path: Path) -> None:
     book.close()
     with pytest.raises(BadContentError, match="newer"):
         Notebook(tmp_path)
+
+
+def test_a_damaged_notebook_names_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "notebook.db").write_bytes(b"garbage" * 500)
+    with pytest.raises(BadContentError, match="move it away"):
+        Notebook(tmp_path)

@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 import os
 import signal
@@ -98,7 +99,7 @@ def test_a_file_that_cannot_be_written_is_not_accepted(tmp_path: Path) -> None:
     spool.put([look(1)])
     blocker = tmp_path / "looks" / f"{an_id(2)}.look.tmp"
     blocker.mkdir()
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(UnavailableError, match="directory"):
         spool.put([look(3), look(2)])
     assert spool.totals() == (1, len(encode_look(look(1))))
     blocker.rmdir()
@@ -164,3 +165,64 @@ def test_kill_9_loses_no_accepted_look(tmp_path: Path) -> None:
     for look_id in on_disk:
         assert decode_look(spool.payload(look_id) or b"").meta.look_id == look_id
     spool.close()
+
+
+def test_a_damaged_index_is_made_anew_from_the_files(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, ROOMY)
+    spool.put([look(n) for n in range(3)])
+    spool.close()
+    for leftover in tmp_path.glob("spool.db-*"):
+        leftover.unlink()
+    (tmp_path / "spool.db").write_bytes(b"garbage" * 500)
+    again = Spool(tmp_path, ROOMY)
+    assert len(again.due(10, 0.0)) == 3
+    assert (tmp_path / "spool.db.bad").exists()
+    again.close()
+
+
+def test_a_damaged_look_is_set_aside_and_the_others_go_on(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, ROOMY)
+    spool.put([look(1), look(2)])
+    spool.set_aside(an_id(1))
+    assert [i.look_id for i in spool.due(10, 0.0)] == [an_id(2)]
+    assert (tmp_path / "looks" / f"{an_id(1)}.bad").exists()
+    assert spool.evicted == 1
+    spool.close()
+
+
+def test_what_is_owed_an_answer(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, ROOMY)
+    spool.put([look(1), look(2), look(3)])
+    spool.forget([an_id(1), an_id(2)])
+    spool.answered([an_id(1)])
+    assert spool.unanswered == {an_id(2), an_id(3)}
+    spool.close()
+    again = Spool(tmp_path, ROOMY)
+    assert again.unanswered == {an_id(3)}
+    again.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_is_unavailable_and_passes(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        spool = Spool(disk, ROOMY)
+        spool.put([look(0)])
+        filler = disk / "filler"
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        with pytest.raises(UnavailableError, match="spool"):
+            spool.put([look(n) for n in range(1, 40)])
+        filler.unlink()
+        assert len(spool.put([look(n) for n in range(1, 40)])) == 39
+        assert spool.totals()[0] == 40
+        spool.close()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

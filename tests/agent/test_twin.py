@@ -7,7 +7,7 @@ from securesystemslib.signer import CryptoSigner
 from agent.contract.config import DeviceConfig, parse_config
 from agent.notebook import Notebook
 from agent.twin import Twin
-from tests.makers import NOW, FakeClock, envelope
+from tests.makers import NOW, FakeClock, Keys, envelope
 
 SIGNER = CryptoSigner.generate_ed25519()
 STRANGER = CryptoSigner.generate_ed25519()
@@ -25,7 +25,7 @@ def config(**limits: Any) -> DeviceConfig:
 
 
 def twin(folder: Path, clock: FakeClock, **limits: Any) -> Twin:
-    return Twin(config(**limits), Notebook(folder), clock, lambda: [SIGNER.public_key])
+    return Twin(config(**limits), Notebook(folder), clock, Keys(SIGNER.public_key))
 
 
 def desired(seq: int, signer: CryptoSigner = SIGNER, **settings: Any) -> bytes:
@@ -111,7 +111,34 @@ def test_advice_counts_until_it_expires(tmp_path: Path) -> None:
 
 
 def test_without_a_trusted_key_nothing_is_accepted(tmp_path: Path) -> None:
-    one = Twin(config(), Notebook(tmp_path), FakeClock(), list)
+    one = Twin(config(), Notebook(tmp_path), FakeClock(), Keys())
     assert one.receive("desired", desired(1, threshold=0.6))
     assert "no config key" in one.refused[-1].reason
     assert one.orders.settings.threshold == 0.5
+
+
+def test_config_that_came_before_the_key_counts_once_the_key_is_there(tmp_path: Path) -> None:
+    clock, keys = FakeClock(), Keys()
+    one = Twin(config(), Notebook(tmp_path), clock, keys)
+    assert one.receive("desired", desired(1, threshold=0.6))
+    assert keys.hurried == 1
+    assert not one.retry()
+    clock.pass_(10)
+    assert not one.retry(), "refused again for the same reason: nothing new to report"
+    keys.keys.append(SIGNER.public_key)
+    clock.pass_(10)
+    assert one.retry()
+    assert one.orders.settings.threshold == 0.6
+    clock.pass_(10)
+    assert not one.retry()
+
+
+def test_two_channels_that_wait_are_reported_once_each(tmp_path: Path) -> None:
+    clock = FakeClock()
+    one = Twin(config(), Notebook(tmp_path), clock, Keys())
+    one.receive("desired", desired(1, threshold=0.6))
+    one.receive("advice", envelope(SIGNER, "advice", {"wanted": []}, 1))
+    for _ in range(5):
+        clock.pass_(10)
+        one.retry()
+    assert [r.channel for r in one.refused] == ["desired", "advice"]
