@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO, final
@@ -15,7 +16,6 @@ from typing import TextIO, final
 from agent.base.clock import Clock, SystemClock
 from agent.base.notify import notify, watchdog_period_s
 from agent.contract.errors import SecondlookError, UnavailableError
-from agent.contract.profile import Profile
 from agent.contract.topics import Topics
 from agent.vision.shipped import load_profile
 from cloud.adviser import Adviser
@@ -25,6 +25,7 @@ from cloud.config import CloudConfig
 from cloud.database import open_database
 from cloud.ingest import CHANNELS, Ingest
 from cloud.label.budget import Budget, Spent
+from cloud.label.profiles import profile_of
 from cloud.label.queue import LabelQueue
 from cloud.label.run import Labeller
 from cloud.label.workflow import Sweeper, Workflows
@@ -91,7 +92,7 @@ class Worker:
         )  # fmt: skip
         queue = LabelQueue(self.engine)
         self.labeller = Labeller(
-            queue, self.blobs, self.budget, config.label, self._profile_of, clock
+            queue, self.blobs, self.budget, config.label, partial(profile_of, self._profile), clock
         )
         self._workflows = Workflows(config.name, config.workflows_database, queue, self.labeller)
         self._sweeper = Sweeper(
@@ -182,9 +183,6 @@ class Worker:
         if self.config.label.enabled:
             progress["sweeper"] = self._sweeper.progress
         return progress
-
-    def _profile_of(self, name: str) -> Profile:
-        return self._profile if name == self._profile.name else load_profile(name)
 
     def _spawn(self, name: str, run: Callable[[threading.Event], None]) -> None:
         thread = threading.Thread(target=self._guarded, args=(name, run), name=name, daemon=True)

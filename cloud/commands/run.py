@@ -13,13 +13,13 @@ from typing import Final
 
 from agent.base.clock import Clock, SystemClock
 from agent.contract.ids import new_id
-from agent.contract.profile import Profile
 from agent.contract.redact import redacted
 from agent.vision.shipped import load_profile
 from cloud.blobs import Blobs
 from cloud.config import CloudConfig
 from cloud.database import open_database
 from cloud.label.budget import Budget
+from cloud.label.profiles import profile_of
 from cloud.label.queue import LabelQueue
 from cloud.label.run import Labeller
 from cloud.store import Store
@@ -87,12 +87,9 @@ def label_waiting(config: CloudConfig) -> tuple[int, int]:
     queue = LabelQueue(engine)
     own = load_profile(config.profile)
 
-    def profile_of(name: str) -> Profile:
-        return own if name == own.name else load_profile(name)
-
     labeller = Labeller(
         queue, Blobs(config.objects), Budget(engine, config.label.daily_cap_usd), config.label,
-        profile_of, clock,
+        partial(profile_of, own), clock,
     )  # fmt: skip
     done = left = 0
     try:

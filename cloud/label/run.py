@@ -20,6 +20,7 @@ from cloud.label.rules import MAX_INVALID, Done, Later, conclude, person
 log = logging.getLogger(__name__)
 
 WITHOUT_CLIENT_S = 30.0
+WITHOUT_PICTURE_S = 30.0
 OVER_CAP_S = 60.0
 
 
@@ -107,6 +108,11 @@ class Labeller:
             asked = question(profile, picture, context)
         except BadContentError as error:
             return Done("rejected", None, 0.0, str(error)[:300])
+        except UnavailableError as error:  # this look's trouble alone: the others go on
+            return Later(WITHOUT_PICTURE_S, str(error)[:300], counts=False)
+        return self._put(asked, case, frozenset(profile.labels))
+
+    def _put(self, asked: Question, case: Case, labels: frozenset[str]) -> Done | Later:
         try:
             client = self._connected()
         except UnavailableError as error:
@@ -115,7 +121,7 @@ class Labeller:
         if reserved is None:
             why = f"the day's {self._config.daily_cap_usd} USD are spent or reserved"
             return Later(OVER_CAP_S, why, counts=False, pause_s=OVER_CAP_S)
-        result = self._call(client, asked, case, reserved, frozenset(profile.labels))
+        result = self._call(client, asked, case, reserved, labels)
         return conclude(result, case.attempts, case.invalid, self._config)
 
     def _call(

@@ -11,9 +11,10 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
+from dbos import error as dbos_error
 
 from agent.base.clock import Clock
-from agent.contract.errors import UnavailableError
+from agent.contract.errors import SecondlookError, UnavailableError
 from agent.contract.ids import new_id
 from cloud.config import LabelConfig
 from cloud.label.queue import LabelQueue
@@ -82,12 +83,20 @@ class Workflows:
             # On the way out looks are left to the next start, which finds them by their batch.
             return "later" if self._stopping else self._labeller.ask(batch, look_id)
 
+        def tried(batch: str, look_id: str) -> str:
+            try:
+                return ask(batch, look_id)
+            except (SecondlookError, dbos_error.DBOSMaxStepRetriesExceeded) as error:
+                # One look must not hold up the others; the sweeper gives it back.
+                log.warning("look_failed id=%s %s", look_id, error)
+                return "later"
+
         @DBOS.workflow(name=WORKFLOW)
         def label_batch(batch: str) -> int:
             with self._lock:
                 self._running.add(batch)
             try:
-                return sum(ask(batch, look_id) != "later" for look_id in members(batch))
+                return sum(tried(batch, look_id) != "later" for look_id in members(batch))
             finally:
                 with self._lock:
                     self._running.discard(batch)

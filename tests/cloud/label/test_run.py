@@ -1,3 +1,5 @@
+import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -6,11 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine, Row
 
 from agent.contract.codec import Look
-from agent.contract.errors import UnavailableError
-from agent.vision.shipped import load_profile
+from agent.vision.shipped import PROFILES, load_profile
 from cloud.blobs import Blobs
 from cloud.config import LabelConfig
 from cloud.label.budget import Budget
+from cloud.label.profiles import profile_of
 from cloud.label.queue import LabelQueue
 from cloud.label.run import Labeller
 from cloud.schema import looks, verdicts
@@ -31,8 +33,9 @@ class Desk:
         self.config = LabelConfig.model_validate(values)
         self.budget = Budget(engine, self.config.daily_cap_usd)
         self.labeller = Labeller(
-            self.queue, self.blobs, self.budget, self.config, load_profile, self.clock
-        )
+            self.queue, self.blobs, self.budget, self.config,
+            partial(profile_of, load_profile("traffic-signs")), self.clock,
+        )  # fmt: skip
         self.batches = 0
 
     def round(self) -> list[str]:
@@ -191,15 +194,32 @@ def test_replaced_key_is_read_again_after_a_refusal(engine: Engine, tmp_path: Pa
     assert llm.keys == ["Bearer sk-old", "Bearer sk-new"]
 
 
-def test_missing_picture_leaves_the_look_where_it_is(engine: Engine, tmp_path: Path) -> None:
+def test_missing_picture_waits_and_holds_up_nobody(engine: Engine, tmp_path: Path) -> None:
     with LlmServer() as llm:
         desk = Desk(engine, tmp_path, llm)
         stock(engine, desk.blobs, look(1))
+        stock(engine, desk.blobs, look(2))
         desk.blobs.delete([desk.row(1).shard])
-        with pytest.raises(UnavailableError):
-            desk.round()
-    assert desk.row(1).state == "asked"
-    assert llm.looks == []
+        assert desk.round() == ["later", "label"]
+        assert desk.round() == []
+        desk.labeller.close()
+    row = desk.row(1)
+    assert (row.state, row.attempts) == ("stored", 0)
+    assert row.shard in row.why
+    assert llm.looks == [an_id(2)]
+
+
+def test_a_message_never_names_a_file(engine: Engine, tmp_path: Path) -> None:
+    planted = tmp_path / "planted.toml"
+    shutil.copy(PROFILES / "traffic-signs.toml", planted)
+    with LlmServer() as llm:
+        desk = Desk(engine, tmp_path, llm)
+        names = (str(planted), "/dev/zero", "../profiles/traffic-signs", "traffic-signs.toml")
+        for number, name in enumerate(names):
+            stock(engine, desk.blobs, look(number, profile=name))
+        assert desk.round() == ["rejected"] * len(names)
+        assert llm.looks == []
+    assert "not known to this worker" in desk.row(0).why
 
 
 def test_a_look_that_crashes_every_worker_ends_with_a_person(
