@@ -1,6 +1,7 @@
 """What ingest writes: looks exactly once, bad messages aside, what devices say. Adapter."""
 
 import json
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +15,8 @@ from cloud.blobs import Place
 from cloud.database import reading, transaction
 from cloud.schema import devices, looks, quarantine
 from cloud.sieve import Heard
+
+log = logging.getLogger(__name__)
 
 NOWHERE: Final = Place("", 0, 0)
 IN_LIST: Final = 500
@@ -115,7 +118,7 @@ class Store:
                 connection.execute(insert_new(connection, looks), [_look_row(i) for i in new])
             if bad:
                 connection.execute(sa.insert(quarantine), [_bad_row(b) for b in bad])
-            for device, values in _news(heard).items():
+            for device, values in _news(heard, _issued(connection, heard)).items():
                 statement = sa.update(devices).where(devices.c.device == device)
                 connection.execute(statement.values(values))
 
@@ -152,6 +155,24 @@ class Store:
             )
 
 
+def ahead(engine: Engine) -> tuple[str, ...]:
+    """Say which devices report verdicts as applied that were never issued.
+
+    Raises:
+        UnavailableError: the database does not answer.
+    """
+    query = sa.select(devices.c.device, devices.c.reported, devices.c.verdict_last)
+    with transaction(reading(engine)) as connection:
+        rows = connection.execute(query.where(devices.c.reported != "")).all()
+    claims = [(r.device, json.loads(r.reported)["verdict_seq"], r.verdict_last) for r in rows]
+    return tuple(
+        f"{device} reports verdicts up to {claimed}, issued are {issued}: forged, or the database"
+        " was restored; not believed"
+        for device, claimed, issued in claims
+        if claimed > issued
+    )
+
+
 def greet(connection: Connection, names: Collection[str], now: float) -> None:
     """Make sure that devices have a row, inside a transaction."""
     rows = [
@@ -172,8 +193,23 @@ def _parts(names: Sequence[str]) -> list[Sequence[str]]:
     return [names[at : at + IN_LIST] for at in range(0, len(names), IN_LIST)]
 
 
-def _news(heard: Sequence[Heard]) -> dict[str, dict[str, Any]]:
-    """Return what to write per device: the last word of each kind counts."""
+def _issued(connection: Connection, heard: Sequence[Heard]) -> dict[str, int]:
+    """Return the last verdict number of each device that reports one."""
+    names = sorted({i.device for i in heard if isinstance(i.message, Reported)})
+    found: dict[str, int] = {}
+    for part in _parts(names):
+        query = sa.select(devices.c.device, devices.c.verdict_last)
+        rows = connection.execute(query.where(devices.c.device.in_(part)))
+        found.update({row.device: int(row.verdict_last) for row in rows})
+    return found
+
+
+def _news(heard: Sequence[Heard], issued: dict[str, int]) -> dict[str, dict[str, Any]]:
+    """Return what to write per device: the last word of each kind counts.
+
+    Reports carry no signature: a number that was never issued proves nothing, and believed it
+    would mute the device for good.
+    """
     news: dict[str, dict[str, Any]] = {}
     events: dict[str, int] = {}
     for item in heard:
@@ -183,7 +219,13 @@ def _news(heard: Sequence[Heard]) -> dict[str, dict[str, Any]]:
             values |= {"status": to_json(message).decode(), "online": message.online}
         elif isinstance(message, Reported):
             values["reported"] = to_json(message).decode()
-            values["verdict_applied"] = message.verdict_seq
+            if message.verdict_seq <= issued[item.device]:
+                values["verdict_applied"] = message.verdict_seq
+            else:
+                log.warning(
+                    "verdict_seq_never_issued device=%s reported=%d issued=%d",
+                    item.device, message.verdict_seq, issued[item.device],
+                )  # fmt: skip
         elif isinstance(message, Telemetry):
             values["telemetry"] = to_json(message).decode()
         else:

@@ -17,7 +17,7 @@ from cloud.database import open_database, reading
 from cloud.fleet import Twin
 from cloud.label.budget import Budget, utc_day
 from cloud.orders import Orders
-from cloud.store import Store
+from cloud.store import Store, ahead
 
 
 def gather(config: CloudConfig) -> dict[str, Any]:
@@ -37,6 +37,7 @@ def gather(config: CloudConfig) -> dict[str, Any]:
             "cost_usd_today": today.usd,
             "daily_cap_usd": config.label.daily_cap_usd,
             "advice": len(Orders(engine).all("advice")),
+            "problems": list(ahead(engine)),
         }
     finally:
         engine.dispose()
@@ -48,12 +49,15 @@ def show_status(config: CloudConfig, console: Console, *, as_json: bool) -> None
     if as_json:
         console.print_json(json.dumps(figures))
         return
+    problems = figures.pop("problems")
     outcomes = ", ".join(f"{k} {v}" for k, v in sorted(figures.pop("outcomes").items()))
     table = Table(show_header=False, box=None)
     for name, value in {**figures, "outcomes": outcomes or "none yet"}.items():
         shown = f"{value:.4f}" if isinstance(value, float) else str(value)
         table.add_row(name.replace("_", " "), shown)
     console.print(table)
+    for problem in problems:
+        console.print(f"problem: {problem}", markup=False, soft_wrap=True)
 
 
 def show_advice(config: CloudConfig, console: Console, *, as_json: bool) -> None:

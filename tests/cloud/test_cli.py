@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from agent.contract.messages import Reported
 from cloud.blobs import Blobs
 from cloud.cli import main
 from cloud.database import open_database
+from cloud.sieve import Heard
+from cloud.store import Store
 from tests.cloud.conftest import config_for
 from tests.cloud.stocked import stock
 from tests.llm_server import LlmServer
-from tests.makers import look
+from tests.makers import NOW, look
 
 
 class Result:
@@ -68,6 +71,18 @@ def test_label_asks_once_and_status_counts(called: Call, stocked: Path, tmp_path
     assert found["cost_usd"] == pytest.approx(11 * (1_000 * 0.15e-6 + 20 * 0.6e-6))
     shown = called("status", "--state-dir", stocked).stdout
     assert "label 9, person 1" in shown
+    assert "problem" not in shown
+
+
+def test_status_tells_of_a_forged_report(called: Call, stocked: Path) -> None:
+    engine = open_database(f"sqlite:///{stocked}/secondlook.sqlite")
+    report = Reported(device="cam-1", at=NOW, agent="1", profile="p", model="m", verdict_seq=9)
+    Store(engine).add([], [], [Heard("cam-1", report)], NOW)
+    engine.dispose()
+    found = json.loads(called("status", "--state-dir", stocked, "--json").stdout)
+    assert found["verdicts_applied"] == 0
+    assert "cam-1 reports verdicts up to 9" in found["problems"][0]
+    assert "problem: cam-1 reports" in called("status", "--state-dir", stocked).stdout
 
 
 def test_advice_is_shown_with_and_without_json(called: Call, stocked: Path, tmp_path: Path) -> None:

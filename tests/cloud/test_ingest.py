@@ -238,6 +238,9 @@ def test_words_of_devices_are_remembered(
         DeviceSim(mosquitto.port, "cam-7") as device,
     ):
         ingest._on_reported = told.append
+        wait_until(lambda: rows(engine, devices))
+        with engine.begin() as connection:
+            connection.execute(sa.update(devices).values(verdict_last=41))
         device.report(verdict_seq=41)
         device.send_raw("status", to_json(Status(device="cam-7", online=True, at=NOW)))
 

@@ -7,12 +7,19 @@ from agent.contract.messages import Event, LookMeta, Reported, Status
 from cloud.blobs import Place
 from cloud.schema import devices, looks
 from cloud.sieve import Heard
-from cloud.store import NOWHERE, BadMessage, Store, StoredLook
+from cloud.store import NOWHERE, BadMessage, Store, StoredLook, ahead, greet
 from tests.makers import NOW, an_id, meta
 
 
 def stored(item: LookMeta, sha256: str = "aa", shard: str = "s.tar") -> StoredLook:
     return StoredLook(item, sha256, Place(shard, 512, 100), NOWHERE, NOW)
+
+
+def issued(engine: Engine, seq: int) -> None:
+    """Let `cam-1` have been sent verdicts up to a number."""
+    with engine.begin() as connection:
+        greet(connection, ["cam-1"], NOW)
+        connection.execute(sa.update(devices).values(verdict_last=seq))
 
 
 def test_looks_are_kept_once_and_the_first_stays(any_engine: Engine) -> None:
@@ -47,13 +54,31 @@ def test_last_word_of_each_kind_counts(any_engine: Engine) -> None:
         Status(device="cam-1", online=False, at=NOW + 1),
         event,
     ]
+    issued(any_engine, 7)
     store.add([], [], [Heard("cam-1", word) for word in words], NOW)
     store.add([], [], [Heard("cam-1", event)], NOW + 5)
     with any_engine.connect() as connection:
         row = connection.execute(sa.select(devices)).one()
     assert (row.online, row.verdict_applied, row.events) == (False, 7, 3)
-    assert (row.first_seen, row.last_seen) == (NOW, NOW + 5)
+    assert row.last_seen == NOW + 5
     assert Reported.model_validate_json(row.reported) == report
+
+
+def test_a_number_that_was_never_issued_is_not_believed(
+    any_engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(any_engine)
+    issued(any_engine, 7)
+    report = Reported(device="cam-1", at=NOW, agent="1", profile="p", model="m", verdict_seq=5)
+    store.add([], [], [Heard("cam-1", report)], NOW)
+    assert ahead(any_engine) == ()
+    forged = report.model_copy(update={"verdict_seq": 2**53})
+    store.add([], [], [Heard("cam-1", forged)], NOW)
+    with any_engine.connect() as connection:
+        assert connection.execute(sa.select(devices.c.verdict_applied)).scalar_one() == 5
+    (problem,) = ahead(any_engine)
+    assert "cam-1 reports verdicts up to 9007199254740992, issued are 7" in problem
+    assert "verdict_seq_never_issued device=cam-1" in caplog.text
 
 
 def test_quarantine_is_counted_per_device(any_engine: Engine) -> None:
