@@ -1,7 +1,7 @@
 """A real HTTP server that speaks the OpenAI wire format from a script.
 
 The default answer is the label of `truth(look_id)`. `script` puts other answers in front of it:
-each is a name in `scripted`, or `timeout`.
+each is a name in `scripted`, or `timeout`, or `hang_up`.
 """
 
 import json
@@ -104,6 +104,8 @@ class LlmServer:
             self.requests.append(request)
             self.looks.append(look_id)
             name = self.script.popleft() if self.script else ""
+        if name == "hang_up":
+            raise ConnectionAbortedError(name)
         if name == "timeout":
             self.release.wait(30)
         if not name or name == "timeout":
@@ -127,8 +129,10 @@ class _Handler(BaseHTTPRequestHandler):
         size = int(self.headers["Content-Length"])
         request = json.loads(self.rfile.read(size))
         look_id = self.headers.get("X-Secondlook-Look", "")
-        status, headers, body = llm.answer(look_id, self.headers.get("Authorization", ""), request)
         try:
+            status, headers, body = llm.answer(
+                look_id, self.headers.get("Authorization", ""), request
+            )
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers}.items():
                 self.send_header(name, value)

@@ -27,6 +27,14 @@ logging.getLogger("httpx2").setLevel(logging.WARNING)
 HEADER: Final = "X-Secondlook-Look"
 OPENAI_HOST: Final = "api.openai.com"
 MAX_RETRY_AFTER_S: Final = 600.0
+NEVER_SENT: Final = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+)
+"""Failures before the request left: nothing can be billed. After any other one it may be."""
 _KEY: Final = re.compile(r"\b(sk|key)-[\w*-]+", re.ASCII)
 
 
@@ -68,13 +76,20 @@ class Client:
                     if time.monotonic() - started > self._config.timeout_s:
                         return NoReply("timeout", "deadline passed within the body", billed=True)
                 return Reply(bytes(body))
-        except (openai.APITimeoutError, httpx2.TimeoutException):
-            detail = f"no answer within {self._config.timeout_s:g} s"
-            return NoReply("timeout", detail, billed=True)
         except openai.APIStatusError as error:
             return self._status(error)
         except (openai.OpenAIError, httpx2.HTTPError, OSError) as error:
-            return NoReply("unreachable", self._redact(f"{self._config.base_url}: {error}"))
+            return self._lost(error)
+
+    def _lost(self, error: Exception) -> NoReply:
+        # The SDK wraps what happened on the line.
+        cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else error
+        billed = not isinstance(cause, NEVER_SENT)
+        if billed and isinstance(cause, httpx2.TimeoutException):
+            detail = f"no answer within {self._config.timeout_s:g} s"
+            return NoReply("timeout", detail, billed=True)
+        detail = f"{self._config.base_url}: {cause or error}"
+        return NoReply("unreachable", self._redact(detail), billed=billed)
 
     def _options(self, question: Question) -> dict[str, Any]:
         form = {"name": "second_look", "strict": True, "schema": question.schema}

@@ -155,8 +155,8 @@ class LabelQueue:
             _issue(connection, look, done, now)
             return True
 
-    def put_back(self, look_id: str, later: Later, now: float) -> None:
-        """Let a look wait.
+    def put_back(self, look_id: str, batch: str, later: Later, now: float) -> None:
+        """Let a look of a batch wait; one that another batch asks about by now stays with it.
 
         Raises:
             UnavailableError: it stays asked, until its lease runs out.
@@ -164,7 +164,7 @@ class LabelQueue:
         with transaction(self._engine) as connection:
             connection.execute(
                 sa.update(looks)
-                .where(looks.c.look_id == look_id, looks.c.state == ASKED)
+                .where(looks.c.look_id == look_id, looks.c.batch == batch, looks.c.state == ASKED)
                 .values(
                     state=STORED,
                     batch="",

@@ -53,6 +53,8 @@ class Labeller:
         self._profiles = profiles
         self._clock = clock
         self._client: Client | None = None
+        self._calling = 0
+        self._retired: list[Client] = []
         self._lock = threading.Lock()
         self._paused_until = 0.0
         self.problem = ""
@@ -64,11 +66,11 @@ class Labeller:
         return self._clock.monotonic() < self._paused_until
 
     def close(self) -> None:
-        """Close connections."""
+        """Close connections, also under calls that run."""
         with self._lock:
-            if self._client:
-                self._client.close()
-                self._client = None
+            for client in (*self._retired, *filter(None, [self._client])):
+                client.close()
+            self._retired, self._client = [], None
 
     def ask(self, batch: str, look_id: str) -> str:
         """Ask about one look of a batch, and write what follows.
@@ -90,7 +92,7 @@ class Labeller:
                 self._count(step.outcome)
                 log.info("look_done id=%s outcome=%s label=%s", look_id, step.outcome, step.label)
             return step.outcome
-        self._queue.put_back(look_id, step, now)
+        self._queue.put_back(look_id, batch, step, now)
         self._count("later")
         log.info("look_waits id=%s s=%.1f %s", look_id, step.wait_s, step.why)
         if step.pause_s:
@@ -117,6 +119,14 @@ class Labeller:
             client = self._connected()
         except UnavailableError as error:
             return Later(WITHOUT_CLIENT_S, str(error), counts=False, pause_s=WITHOUT_CLIENT_S)
+        try:
+            return self._pay(client, asked, case, labels)
+        finally:
+            self._disconnected()
+
+    def _pay(
+        self, client: Client, asked: Question, case: Case, labels: frozenset[str]
+    ) -> Done | Later:
         reserved = self._budget.reserve(case.look_id, most(asked, self._config), self._clock.now())
         if reserved is None:
             why = f"the day's {self._config.daily_cap_usd} USD are spent or reserved"
@@ -139,7 +149,7 @@ class Labeller:
             cost = reserved.nano_usd if reply.billed else 0
             self._budget.settle(reserved, cost, Usage())
             if reply.trouble == "auth":
-                self.close()  # the key is read again: it may have been replaced
+                self._retire(client)  # the key is read again: it may have been replaced
             return reply
         result, usage = read_completion(reply.body, labels)
         stated = usage.tokens_in is not None and usage.tokens_out is not None
@@ -155,7 +165,23 @@ class Labeller:
         with self._lock:
             if self._client is None:
                 self._client = Client(self._config)
+            self._calling += 1
             return self._client
+
+    def _retire(self, client: Client) -> None:
+        """Give the next call a new client; the calls that run on this one end undisturbed."""
+        with self._lock:
+            if self._client is client:
+                self._retired.append(client)
+                self._client = None
+
+    def _disconnected(self) -> None:
+        with self._lock:
+            self._calling -= 1
+            if self._calling == 0:
+                for client in self._retired:
+                    client.close()
+                self._retired = []
 
     def _pause(self, seconds: float, why: str) -> None:
         with self._lock:

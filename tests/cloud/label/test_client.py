@@ -84,6 +84,13 @@ def test_service_that_is_not_there_is_unreachable() -> None:
     assert (reply.trouble, reply.billed) == ("unreachable", False)
 
 
+def test_connection_lost_after_the_request_counts_as_billed() -> None:
+    with LlmServer(script=["hang_up"]) as llm:
+        reply = asked(llm)
+    assert isinstance(reply, NoReply)
+    assert (reply.trouble, reply.billed) == ("unreachable", True)
+
+
 def test_html_and_huge_bodies_come_back_as_bytes_of_bounded_size() -> None:
     with LlmServer(script=["html", "huge"]) as llm:
         html, huge = asked(llm), asked(llm)

@@ -69,7 +69,7 @@ def test_put_back_looks_wait_and_count(any_engine: Engine, tmp_path: Path) -> No
         now = NOW + number * 10
         assert queue.assign("a", 9, now) == 1
         queue.begin(an_id(0), "a", now)
-        queue.put_back(an_id(0), later, now)
+        queue.put_back(an_id(0), "a", later, now)
         assert queue.assign("b", 9, now + 9.9) == 0
     queue.assign("c", 9, NOW + 20)
     case = queue.begin(an_id(0), "c", NOW + 20)
@@ -92,3 +92,5 @@ def test_leases_run_out_and_abandoned_batches_are_released(
     assert queue.assign("c", 9, NOW) == 3
     # What an old batch still wanted to do no longer counts.
     assert queue.begin(an_id(0), "a", NOW) is None
+    queue.put_back(an_id(0), "a", Later(10, "late", counts=False), NOW)
+    assert len(queue.members("c")) == 3

@@ -1,4 +1,5 @@
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from cloud.label.queue import LabelQueue
 from cloud.label.run import Labeller
 from cloud.schema import looks, verdicts
 from tests.cloud.stocked import stock
+from tests.device_sim import wait_until
 from tests.llm_server import LlmServer
 from tests.makers import FakeClock, an_id, look
 
@@ -192,6 +194,24 @@ def test_replaced_key_is_read_again_after_a_refusal(engine: Engine, tmp_path: Pa
         assert desk.round() == ["label"]
         desk.labeller.close()
     assert llm.keys == ["Bearer sk-old", "Bearer sk-new"]
+
+
+def test_a_refused_key_leaves_running_calls_alone(engine: Engine, tmp_path: Path) -> None:
+    with LlmServer(script=["timeout", "auth"]) as llm:
+        desk = Desk(engine, tmp_path, llm, timeout_s=20)
+        stock(engine, desk.blobs, look(1), look(2))
+        desk.queue.assign("b", 9, desk.clock.now())
+        with ThreadPoolExecutor(1) as pool:
+            slow = pool.submit(desk.labeller.ask, "b", an_id(1))
+            wait_until(lambda: llm.looks == [an_id(1)])
+            assert desk.labeller.ask("b", an_id(2)) == "later"
+            llm.release.set()
+            assert slow.result(30) == "label"
+        desk.clock.pass_(120)
+        assert desk.round() == ["label"]
+        desk.labeller.close()
+    assert llm.looks == [an_id(1), an_id(2), an_id(2)]
+    assert desk.budget.spent().tokens_in == 2_000
 
 
 def test_missing_picture_waits_and_holds_up_nobody(engine: Engine, tmp_path: Path) -> None:
