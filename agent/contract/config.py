@@ -19,6 +19,7 @@ SCHEMES = (
     "v4l2", "rtsp", "rtsps", "http", "https", "file", "dir",
     "rpicam", "jetson", "gst-test", "scene",
 )  # fmt: skip
+NETWORK_SCHEMES = ("rtsp", "rtsps", "http", "https")
 Context = Literal["none", "thumbnail", "frame"]
 CONTEXTS: tuple[Context, ...] = ("none", "thumbnail", "frame")
 Point = tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]]
@@ -49,11 +50,13 @@ class CameraConfig(_Strict):
     @classmethod
     def _known_scheme(cls, uri: str) -> str:
         try:
-            scheme = urlsplit(uri).scheme
+            scheme, host = urlsplit(uri).scheme, urlsplit(uri).hostname
         except ValueError as error:
             raise ValueError(f"not a URI: {error}") from error
         if scheme not in SCHEMES:
             raise ValueError(f"scheme {scheme!r}: use one of {', '.join(SCHEMES)}")
+        if scheme in NETWORK_SCHEMES and not host:
+            raise ValueError(f"needs a host, e.g. {scheme}://192.0.2.7/stream")
         return uri
 
 
@@ -201,8 +204,9 @@ class DeviceConfig(_Strict):
     @model_validator(mode="after")
     def _camera_names_differ(self) -> "DeviceConfig":
         names = [c.name for c in self.camera]
-        if len(set(names)) != len(names):
-            raise ValueError("camera names must differ")
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"camera names must differ: {name!r} stands twice")
         return self
 
 

@@ -61,9 +61,11 @@ def open_envelope(payload: bytes, channel: str, keys: list[Key]) -> Signed:
         return Signed.model_validate(json.loads(envelope.payload))
     except (VerificationError, UnverifiedSignatureError) as error:
         raise BadContentError("signature: not made by a trusted config key") from error
-    except (ValidationError, FormatError, ValueError, TypeError, KeyError, AttributeError,
-            RecursionError) as error:  # fmt: skip
+    except (ValidationError, FormatError, ValueError) as error:
         raise BadContentError(f"malformed: {first_problem(error)}") from error
+    except (TypeError, KeyError, AttributeError, RecursionError) as error:
+        # securesystemslib stumbles over whatever is not built like an envelope.
+        raise BadContentError("malformed: not a DSSE envelope") from error
 
 
 def check(signed: Signed, device: str, last_seq: int, now_s: float) -> None:

@@ -81,7 +81,7 @@ def _interpreter_class(runtime: RuntimeName) -> tuple[str, Any]:
             continue
     raise UnavailableError(
         f"no TFLite runtime among {', '.join(names)}: pip install ai-edge-litert"
-        " (or, on Python 3.11 and older, secondlook[legacy])"
+        " (or, on Python 3.11 and older, pip install '.[legacy]')"
     )
 
 

@@ -38,5 +38,5 @@ def module(name: str) -> Any:  # noqa: ANN401 - a module without types
         return importlib.import_module(name)
     except ImportError as error:
         raise UnavailableError(
-            f"training needs {name}, which is not installed: pip install 'secondlook[train]'"
+            f"training needs {name}, which is not installed: pip install '.[train]'"
         ) from error

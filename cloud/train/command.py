@@ -229,7 +229,7 @@ def _need(*modules: str) -> None:
     for name in modules:
         if find_spec(name) is None:
             raise UnavailableError(
-                f"training needs {name}, which is not installed: pip install 'secondlook[train]'"
+                f"training needs {name}, which is not installed: pip install '.[train]'"
             )
 
 

@@ -85,7 +85,7 @@ MESSAGES: st.SearchStrategy[BaseModel] = st.one_of(
         config=st.dictionaries(LABELS, st.none() | COUNTS | TEXT, max_size=5),
     ),
     st.builds(Receipt, look_ids=st.lists(IDS, max_size=9).map(tuple)),
-    st.builds(Verdicts, seq=COUNTS, verdicts=st.lists(VERDICTS, max_size=5).map(tuple)),
+    st.builds(Verdicts, seq=COUNTS, verdicts=st.lists(VERDICTS, min_size=1, max_size=5).map(tuple)),
     st.builds(
         AdviceBody,
         wanted=st.lists(LABELS, max_size=5).map(tuple),
