@@ -63,6 +63,8 @@ class Batch:
     hashes: dict[str, str] = field(default_factory=dict)
     heard: list[Heard] = field(default_factory=list)
     bad: list[tuple[Bad, Arrived]] = field(default_factory=list)
+    aside: list[Bad] = field(default_factory=list)
+    """Those of `bad` that are kept: the others get no receipt, for nobody has them."""
     duplicates: list[tuple[str, str]] = field(default_factory=list)
     """(device, look id) of looks that are stored already, or twice in this batch."""
     probes: list[tuple[str, str]] = field(default_factory=list)
@@ -256,6 +258,7 @@ class Ingest:
         aside = ShardBuilder(self._shard_name(QUARANTINE, batch))
         bad = [self._set_aside(aside, n, *pair, batch) for n, pair in enumerate(batch.bad)]
         kept = [item for item in bad if item]
+        batch.aside = [about for item, (about, _) in zip(bad, batch.bad, strict=True) if item]
         if stored:
             self._blobs.write(shard.name, shard.finish())
         if kept:
@@ -300,7 +303,7 @@ class Ingest:
             good[look.meta.device].append(look.meta.look_id)
         for device, look_id in (*batch.duplicates, *batch.probes):
             good[device].append(look_id)
-        for item, _ in batch.bad:
+        for item in batch.aside:
             if item.device and item.look_id:
                 bad[item.device].append(item.look_id)
         for device in {**good, **bad}:

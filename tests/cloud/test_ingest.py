@@ -169,6 +169,24 @@ def test_quarantine_of_a_flood_is_bounded(
     assert len(rows(engine, quarantine)) == 5
 
 
+def test_what_nobody_kept_gets_no_receipt(
+    mosquitto: Mosquitto, engine: Engine, tmp_path: Path
+) -> None:
+    with (
+        ingesting(mosquitto, engine, tmp_path, quarantine_per_day=1) as ingest,
+        DeviceSim(mosquitto.port) as device,
+    ):
+        device.send(look(1), look(2))
+        wait_until(lambda: device.waiting == 0)
+        device.send(Look(look(1).meta, jpeg(77)))
+        wait_until(lambda: device.quarantined == {an_id(1)})
+        device.send(Look(look(2).meta, jpeg(78)))
+        wait_until(lambda: ingest.counters["discarded"] >= 2)  # sent again: it had no receipt
+        assert device.waiting == 1
+        assert device.quarantined == {an_id(1)}
+    assert len(rows(engine, quarantine)) == 1
+
+
 def test_a_row_that_the_database_refuses_is_set_aside_alone(
     mosquitto: Mosquitto, any_engine: Engine, tmp_path: Path
 ) -> None:
