@@ -4,6 +4,7 @@ Commands are imported when they are called, so that a help page loads no framewo
 """
 # ruff: noqa: PLC0415 - see above
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -31,8 +32,12 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(fleet_app, name="fleet")
 
 Config = Annotated[
-    Path | None, typer.Option("--config", "-c", metavar="FILE", help="The worker's file (TOML).")
-]
+    Path | None,
+    typer.Option(
+        "--config", "-c", metavar="FILE",
+        help="The worker's file (TOML); without it /etc/secondlook/cloud.toml, where there is one.",
+    ),
+]  # fmt: skip
 StateDir = Annotated[
     Path | None, typer.Option("--state-dir", metavar="DIR", help="In place of state_dir.")
 ]
@@ -57,11 +62,11 @@ def _options(
 
 
 def _config(config: Path | None, state_dir: Path | None, **overrides: Any) -> Any:  # noqa: ANN401
-    from cloud.config_file import load_cloud_config
+    from cloud.config_file import default_file, load_cloud_config
 
     changes = {name.replace("__", "."): value for name, value in overrides.items()}
     changes["state_dir"] = str(state_dir) if state_dir else None
-    return load_cloud_config(config, changes)
+    return load_cloud_config(config or default_file(), changes)
 
 
 @app.command()
@@ -186,6 +191,9 @@ def fleet_set(
     from agent.base.clock import SystemClock
     from cloud.fleet import parse_changes, set_desired
 
+    # What the session logs is said by the error, once.
+    logging.getLogger("cloud.bus").addHandler(logging.NullHandler())
+
     changes = parse_changes(settings)
     folder = str(keys) if keys else None
     loaded = _config(config, state_dir, broker__url=broker, keys__dir=folder)
@@ -210,6 +218,10 @@ def fleet_show(
     engine = open_database(_config(config, state_dir).database, create=False)
     found = twins(engine, device)
     engine.dispose()
+    if device and not found:
+        raise BadContentError(
+            f"{device}: no such device was heard or told anything; `fleet show` lists them"
+        )
     if json:
         typer.echo(as_json(found))
     else:

@@ -1,11 +1,21 @@
 """The worker's config file, read and completed from the command line. Adapter."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from agent.base.toml import read_toml
 from agent.contract.errors import BadContentError
 from cloud.config import CloudConfig, parse_cloud_config
+
+DEFAULT_FILE: Final = Path("/etc/secondlook/cloud.toml")
+
+
+def default_file() -> Path | None:
+    """Return the usual place of the worker's file; None where nothing is there."""
+    try:
+        return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+    except PermissionError:
+        return DEFAULT_FILE  # whoever reads it says what is wrong
 
 
 def load_cloud_config(path: Path | None, overrides: dict[str, Any] | None = None) -> CloudConfig:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Engine
 from agent.base.clock import Clock
 from agent.base.toml import parse_value
 from agent.contract.config import Limits, Settings, changed_settings
-from agent.contract.errors import BadContentError
+from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.ids import is_device_id
 from agent.contract.messages import DesiredBody, Reported, from_json
 from agent.contract.topics import Topics
@@ -51,8 +51,20 @@ class Twin:
 
     @property
     def applied(self) -> bool:
-        """True when the device runs what is wanted."""
-        return self.reported is not None and self.reported.config_seq >= self.desired_seq
+        """True when the device runs what is wanted, value by value."""
+        return (
+            self.reported is not None
+            and self.reported.config_seq >= self.desired_seq
+            and not self.cut
+        )
+
+    @property
+    def cut(self) -> dict[str, tuple[Any, Any]]:
+        """Wanted and real value of what the device took and holds within its own limits."""
+        if self.reported is None or self.reported.config_seq < self.desired_seq:
+            return {}
+        runs = self.reported.config
+        return {k: (v, runs[k]) for k, v in self.desired.items() if k in runs and runs[k] != v}
 
 
 def parse_changes(pairs: list[str]) -> dict[str, Any]:
@@ -106,7 +118,13 @@ def set_desired(
         order = Orders(engine).issue(device, "desired", wanted, signer, now, now + EXPIRES_S)
     finally:
         engine.dispose()
-    _publish(config, order)
+    try:
+        _publish(config, order)
+    except UnavailableError as error:
+        raise UnavailableError(
+            f"{error}; stored as sequence {order.seq}: a running worker sends it when the broker"
+            " is back"
+        ) from error
     return order
 
 
@@ -177,6 +195,7 @@ def as_json(found: list[Twin]) -> str:
                 "desired": t.desired,
                 "desired_seq": t.desired_seq,
                 "applied": t.applied,
+                "cut": {key: {"wanted": a, "runs": b} for key, (a, b) in t.cut.items()},
                 "reported": t.reported.model_dump(mode="json") if t.reported else None,
             }
             for t in found

@@ -92,9 +92,16 @@ def show_fleet(found: list[Twin], console: Console) -> None:
         refused = (
             twin.reported.refused[-1].reason if twin.reported and twin.reported.refused else ""
         )
-        online, runs = ("yes" if yes else "no" for yes in (twin.online, twin.applied))
-        table.add_row(twin.device, online, wanted, runs, refused)
+        online = "yes" if twin.online else "no"
+        table.add_row(twin.device, online, wanted, _runs(twin), refused)
     console.print(table)
+
+
+def _runs(twin: Twin) -> str:
+    if twin.cut:
+        cuts = (f"{key} {wanted} -> {runs}" for key, (wanted, runs) in twin.cut.items())
+        return "cut by its limits: " + ", ".join(cuts)
+    return "yes" if twin.applied else "no"
 
 
 def _print_advice(body: AdviceBody, console: Console) -> None:

@@ -128,6 +128,7 @@ def test_fleet_show_of_an_empty_fleet(called: Call, stocked: Path) -> None:
         (["run", "--broker", "http://x"], 1, "broker.url"),
         (["run", "--profile", "no-such", "--state-dir", "s"], 1, "no-such"),
         (["fleet", "set", "cam-1", "threshold=0.5"], 1, "keys init"),
+        (["fleet", "show", "nosuch", "--state-dir", "made"], 1, "nosuch: no such device"),
         (["evaluate", "none.tflite", "--data", "."], 3, "none.tflite"),
         (["run", "--no-such-option"], 2, "no-such-option"),
     ],
@@ -141,12 +142,35 @@ def test_errors_are_one_line_with_their_exit_code(
     words: str,
 ) -> None:
     (tmp_path / "bad.toml").write_text("[label]\ndaily_cap_usd = -3\n")
+    open_database(f"sqlite:///{tmp_path}/made/secondlook.sqlite").dispose()
     monkeypatch.chdir(tmp_path)
     failed = called(*args)
     assert failed.returncode == code, failed.stderr
     assert words in failed.stderr
     assert "Traceback" not in failed.stderr
     assert code == 2 or failed.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["status", "--json"], ["label"], ["advice", "--json"], ["fleet", "show", "--json"]],
+)
+def test_commands_find_the_file_in_its_usual_place(
+    called: Call,
+    stocked: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+) -> None:
+    usual, other = tmp_path / "usual.toml", tmp_path / "other.toml"
+    usual.write_text(f'state_dir = "{stocked}"\n[label]\ndaily_cap_usd = 0.0\napi_key_env = ""\n')
+    other.write_text(f'state_dir = "{tmp_path}/nothing-here"\n')
+    monkeypatch.setattr("cloud.config_file.DEFAULT_FILE", usual)
+    assert called(*command).returncode == 0
+    assert called(*command, "--config", other).returncode == 3
+    monkeypatch.setattr("cloud.config_file.DEFAULT_FILE", tmp_path / "none.toml")
+    monkeypatch.chdir(tmp_path)
+    assert called(*command, "--state-dir", "nothing-here").returncode == 3
 
 
 def test_module_runs_as_a_program() -> None:

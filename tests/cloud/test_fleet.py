@@ -1,18 +1,21 @@
 """Fleet config from the command to the broker, as a device would take it."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from agent.base.clock import SystemClock
 from agent.contract.envelope import check, open_envelope
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import DesiredBody
+from cloud.commands.status import show_fleet
 from cloud.config import CloudConfig
 from cloud.database import open_database
-from cloud.fleet import parse_changes, set_desired, twins
+from cloud.fleet import as_json, parse_changes, set_desired, twins
 from cloud.keys import init_keys, load_signer
 from cloud.orders import Orders
 from cloud.worker import Worker
@@ -112,8 +115,10 @@ def test_what_found_no_broker_is_sent_by_the_worker(
         }
     )
     monkeypatch.setattr("cloud.fleet.CONNECT_S", 0.3)
-    with pytest.raises(UnavailableError, match="is the broker running"):
+    with pytest.raises(UnavailableError, match="is the broker running") as caught:
         set_desired(away, "cam-1", {"threshold": 0.4}, CLOCK, replace=False)
+    (order,) = Orders(open_database(config.database)).all()
+    assert f"stored as sequence {order.seq}: a running worker sends it" in str(caught.value)
     with DeviceSim(mosquitto.port) as device, Worker(config):
         wait_until(lambda: len(device.orders["desired"]) == 1)
         assert settings_in(device.orders["desired"][0], config) == {"threshold": 0.4}
@@ -137,6 +142,39 @@ def test_show_compares_wanted_and_reported(config: CloudConfig, mosquitto: Mosqu
         device.report(config_seq=order.seq)
         wait_until(lambda: twins(engine, "cam-1")[0].applied)
     assert twins(engine, "cam-2") == []
+
+
+def test_show_tells_what_a_device_cut(
+    config: CloudConfig, mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = {"threshold": 0.0, "min_hits": 3}
+    order = set_desired(config, "cam-1", changes, CLOCK, replace=False)
+    engine = open_database(config.database)
+    with Worker(config), DeviceSim(mosquitto.port) as device:
+        device.report(config_seq=order.seq, config={"threshold": 0.05, "min_hits": 3})
+        wait_until(lambda: twins(engine, "cam-1")[0].cut)
+    (twin,) = twins(engine)
+    assert not twin.applied
+    assert twin.cut == {"threshold": (0.0, 0.05)}
+    show_fleet([twin], Console(width=200))
+    assert "cut by its limits: threshold 0.0 -> 0.05" in capsys.readouterr().out
+    (shown,) = json.loads(as_json([twin]))
+    assert shown["cut"] == {"threshold": {"wanted": 0.0, "runs": 0.05}}
+
+
+def test_the_command_says_one_line_without_a_broker(config: CloudConfig) -> None:
+    program = "import cloud.fleet; cloud.fleet.CONNECT_S = 0.5; from cloud.cli import main; main()"
+    url = f"mqtt://127.0.0.1:{free_port()}"
+    done = subprocess.run(
+        [
+            sys.executable, "-c", program, "fleet", "set", "cam-1", "threshold=0.4",
+            "--state-dir", config.state_dir, "--keys", config.keys.dir, "--broker", url,
+        ],
+        check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "stored as sequence" in done.stderr
 
 
 def test_racing_commands_forget_nothing(config: CloudConfig) -> None:
