@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from agent.contract.config import BrokerConfig
 from agent.contract.errors import BadContentError
-from agent.contract.messages import first_problem
+from agent.contract.explain import explain
 
 DATABASES = ("sqlite", "postgresql")
 OBJECTS = ("file", "s3", "gs", "az", "memory")
@@ -178,4 +178,4 @@ def parse_cloud_config(document: dict[str, Any], source: str) -> CloudConfig:
     try:
         return CloudConfig.model_validate(document)
     except ValidationError as error:
-        raise BadContentError(f"{source}: {first_problem(error)}") from error
+        raise BadContentError(f"{source}: {explain(error, CloudConfig)}") from error

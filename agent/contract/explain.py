@@ -68,7 +68,9 @@ def allowed(schema: dict[str, Any], loc: _LOC) -> str:
 def _range(schema: dict[str, Any]) -> str:
     if schema["type"] in ("integer", "number"):
         low, high = schema.get("minimum"), schema.get("maximum")
-        above = schema.get("exclusiveMinimum")
+        above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+        if above is not None and below is not None:
+            return f" above {_short(above)} and below {_short(below)}"
         if above is not None:
             return f" above {_short(above)}, at most {_short(high)}"
         return "" if low is None else f" in {_short(low)}..{_short(high)}"

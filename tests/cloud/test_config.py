@@ -24,16 +24,22 @@ def test_postgres_holds_workflows_too() -> None:
     ("document", "words"),
     [
         ({"label": {"daily_cap_usd": -1}}, ["cloud.toml", "label.daily_cap_usd", "0", "-1"]),
-        ({"label": {"min_confidence": 2}}, ["label.min_confidence", "less than or equal to 1"]),
+        (
+            {"label": {"min_confidence": 2}},
+            ["label.min_confidence", "must be a number in 0..1 (got 2)"],
+        ),
         ({"label": {"base_url": "ftp://x"}}, ["label.base_url", "http://"]),
-        ({"label": {"timeout_s": 0}}, ["label.timeout_s", "greater than 0"]),
-        ({"ingest": {"batch": 100_000}}, ["ingest.batch", "512"]),
+        ({"label": {"timeout_s": 0}}, ["label.timeout_s", "above 0, at most 600"]),
+        ({"ingest": {"batch": 100_000}}, ["ingest.batch", "a whole number in 1..512"]),
         ({"ingest": {"retention": "../x"}}, ["ingest.retention"]),
         ({"database_url": "mysql://x"}, ["database_url", "sqlite, postgresql"]),
         ({"objects_url": "ftp://x"}, ["objects_url", "s3"]),
         ({"broker": {"url": "http://x"}}, ["broker.url", "mqtt://"]),
-        ({"name": "A B"}, ["name", "A B"]),
-        ({"colour": "red"}, ["colour", "Extra inputs"]),
+        ({"name": "A B"}, ["name", "use a-z", "A B"]),
+        ({"colour": "red"}, ["colour", "no such key"]),
+        ({"label": {"dayly_cap_usd": 1}}, ["label.dayly_cap_usd", "did you mean daily_cap_usd?"]),
+        ({"advice": {"target_error": 1}}, ["advice.target_error", "above 0 and below 1"]),
+        ({"label": 3}, ["must be a table: [label]"]),
     ],
 )
 def test_errors_name_file_key_value_and_range(document: dict[str, Any], words: list[str]) -> None:
