@@ -3,13 +3,16 @@
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.vision.types import Box, Image, whole
 
 CLASSES_NAME: Final = "classes.csv"
 ROI_COLUMNS: Final = ("roi_x1", "roi_y1", "roi_x2", "roi_y2")
+MAX_SEEN: Final = 5
+MAX_HEADER: Final = 120
+"""Columns and files that an error repeats, in files and characters."""
 Row = tuple[int, dict[str, str]]
 """Line number and values by lower-case column name."""
 
@@ -73,16 +76,19 @@ def find_annotations(root: Path) -> tuple[Path, list[Row]]:
         UnavailableError: a file cannot be read.
     """
     candidates = []
+    seen = []
     for path in sorted(root.iterdir()):
         if path.suffix.lower() == ".csv" and path.name.lower() != CLASSES_NAME:
             header, rows = _read_csv(path)
+            seen.append(f"{path.name} ({', '.join(header)[:MAX_HEADER]})")
             if {"path", "class_id"} <= set(header):
                 candidates.append((path, rows))
     if len(candidates) != 1:
-        names = ", ".join(path.name for path, _ in candidates) or "none"
+        fitting = ", ".join(path.name for path, _ in candidates)
+        found = fitting or f"no such one among {'; '.join(seen[:MAX_SEEN]) or 'none'}"
         raise BadContentError(
             f"{root}: need exactly one CSV with columns path,class_id beside {CLASSES_NAME};"
-            f" found: {names}"
+            f" found {found}"
         )
     if not candidates[0][1]:
         raise BadContentError(f"{candidates[0][0]}: no rows")
@@ -134,10 +140,17 @@ def to_sample(row: dict[str, str], indices: dict[int, int], place: str) -> Sampl
     )
 
 
+def _delimiter(file: TextIO) -> str:
+    """Return `;` where the first line knows no comma but that, as spreadsheets may write it."""
+    first = file.readline()
+    file.seek(0)
+    return ";" if ";" in first and "," not in first else ","
+
+
 def _read_csv(path: Path) -> tuple[tuple[str, ...], list[Row]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
+            reader = csv.reader(file, delimiter=_delimiter(file))
             header = tuple(name.strip().lower() for name in next(reader, []))
             rows = [
                 (reader.line_num, dict(zip(header, (v.strip() for v in row), strict=False)))

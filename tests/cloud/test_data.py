@@ -202,7 +202,14 @@ def test_a_leading_folder_in_the_zip_is_explained(tmp_path: Path) -> None:
         ),
         ("path,class_id\nx.png,1\n", "none of 1 annotated images is there"),
         ("path,class_id\n", "no rows"),
-        ("file,class_id\nx.png,1\n", "exactly one CSV"),
+        (
+            "file,class_id\nx.png,1\n",
+            r"exactly one CSV .* no such one among a\.csv \(file, class_id\)",
+        ),
+        (
+            "Filename;Width;Height;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;ClassId\n0.ppm;29;30;5;6;24;25;1\n",
+            r"a\.csv \(filename, width, height, roi\.x1, roi\.y1, roi\.x2, roi\.y2, classid\)",
+        ),
         (
             "path,class_id,roi_x1,roi_y1,roi_x2,roi_y2\nx.png,1,5,5,5,9\n",
             "roi .* is empty or negative",
@@ -216,6 +223,14 @@ def test_wrong_annotations_are_refused_with_their_place(
     (tmp_path / "a.csv").write_text(table)
     with pytest.raises(BadContentError, match=message):
         read_folder(tmp_path)
+
+
+def test_semicolons_and_a_byte_order_mark_are_read_too(tmp_path: Path) -> None:
+    write_classes(tmp_path)
+    write_files(tmp_path, rows(1, 1))
+    lines = "\r\n".join(["path;class_id", *(f"{r.path};{r.index}" for r in rows(1, 1))])
+    (tmp_path / "a.csv").write_text("\ufeff" + lines, encoding="utf-8")
+    assert readable(tmp_path) == len(rows(1, 1))
 
 
 def test_two_annotation_files_are_refused_by_name(tmp_path: Path) -> None:
