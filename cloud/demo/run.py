@@ -267,7 +267,9 @@ def _notes(live: bool) -> tuple[str, ...]:
     )
     return (
         "A device (own process), a broker and the cloud worker, all real, on this machine.",
-        "The camera is a renderer (scene://) that drives past signs drawn by us. Regions are"
-        " found by colour, so many are no signs at all: the second look says 'nothing'.",
+        (
+            "The camera is a renderer (scene://) that drives past signs drawn by us. Regions are"
+            " found by colour, so many are no signs at all: the second look says 'nothing'."
+        ),
         labeller,
     )
