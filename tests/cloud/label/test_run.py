@@ -234,7 +234,7 @@ def test_a_message_never_names_a_file(engine: Engine, tmp_path: Path) -> None:
     shutil.copy(PROFILES / "traffic-signs.toml", planted)
     with LlmServer() as llm:
         desk = Desk(engine, tmp_path, llm)
-        names = (str(planted), "/dev/zero", "../profiles/traffic-signs", "traffic-signs.toml")
+        names = (str(planted), "/etc/hostname", "../profiles/traffic-signs", "traffic-signs.toml")
         for number, name in enumerate(names):
             stock(engine, desk.blobs, look(number, profile=name))
         assert desk.round() == ["rejected"] * len(names)
