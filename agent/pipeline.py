@@ -1,5 +1,6 @@
 """The straight line on the device: propose, classify, track, decide, keep. Shell."""
 
+import math
 import os
 from collections import deque
 from collections.abc import Mapping
@@ -46,6 +47,8 @@ class Lane:
     hashes: deque[int] = field(default_factory=lambda: deque(maxlen=HASHES))
     kept: dict[str, int] = field(default_factory=dict)
     """Looks kept, by sighting; the oldest are dropped."""
+    looked_at: float = -math.inf
+    """Unix seconds of the newest frame that was classified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,9 @@ class Pipeline:
         started = self._clock.monotonic()
         self._switch()
         lane = self._lanes[frame.camera]
+        if too_soon(frame, lane.looked_at, self._settings.max_fps):
+            return
+        lane.looked_at = frame.captured_at
         regions = lane.proposer.propose(frame.image)
         predictions = [self._classifier.classify(frame.image, region) for region in regions]
         tracked = lane.tracker.update(frame, predictions)
@@ -204,6 +210,15 @@ def scored_labels(prediction: Prediction, labels: tuple[str, ...]) -> tuple[Scor
         ScoredLabel(label=labels[i], score=round(float(prediction.scores[i]), 4))
         for i in top_k(prediction.scores, TOP)
     )
+
+
+def too_soon(frame: Frame, last: float, max_fps: float) -> bool:
+    """Tell whether a frame comes sooner after the last one than `max_fps` allows (0: never).
+
+    A still is always taken, and so is a frame after the clock went back. A hundredth of a
+    period is forgiven, or a camera at exactly that rate would lose every other frame.
+    """
+    return max_fps > 0 and not frame.still and 0 <= frame.captured_at - last < 0.99 / max_fps
 
 
 def policy_of(orders: Orders, limits: Limits) -> Policy:

@@ -1,0 +1,105 @@
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from securesystemslib.signer import CryptoSigner
+
+from agent.contract.config import parse_config
+from agent.device import build_vision
+from agent.journal import Journal
+from agent.notebook import Notebook
+from agent.pipeline import Parts, Pipeline, too_soon
+from agent.spool import Spool
+from agent.twin import Twin
+from agent.vision.shipped import load_profile
+from agent.vision.types import Frame
+from tests.makers import NOW, FakeClock, Keys, envelope, picture
+
+SIGNER = CryptoSigner.generate_ed25519()
+
+
+@contextmanager
+def line(folder: Path, clock: FakeClock, **settings: Any) -> Iterator[tuple[Pipeline, Twin, Spool]]:
+    """The device's own line on whole frames; the journal writes when the line is left."""
+    config = parse_config(
+        {
+            "device": "cam-1",
+            "state_dir": str(folder),
+            "camera": [{"name": "front", "uri": "scene://1", "propose": {"kind": "whole-frame"}}],
+            "settings": settings,
+            "limits": {"max_threshold": 1.0},
+            "spool": {"min_free_bytes": 0},
+        },
+        "test",
+    )
+    profile = load_profile("traffic-signs")
+    engine, classifier, lanes = build_vision(config, profile)
+    notebook = Notebook(folder)
+    spool = Spool(folder / "spool", config.spool)
+    journal = Journal(spool, notebook, threading.Event())
+    twin = Twin(config, notebook, clock, Keys(SIGNER.public_key))
+    parts = Parts(engine, classifier, profile, lanes, journal, twin, config, clock)
+    stop = threading.Event()
+    try:
+        yield Pipeline(parts, None), twin, spool
+        stop.set()
+        journal.run(stop)
+    finally:
+        spool.close()
+        notebook.close()
+
+
+def frames(n: int, fps: float = 10.0, *, still: bool = False) -> Iterator[Frame]:
+    for i in range(n):
+        yield Frame("front", i, NOW + i / fps, picture(i if still else 0, 64), still)
+
+
+def test_config_is_switched_between_two_frames(tmp_path: Path) -> None:
+    with line(tmp_path, FakeClock(), threshold=0.05) as (pipeline, twin, _):
+        for frame in frames(5, still=True):
+            pipeline.step(frame)
+        before = pipeline.counters.kept
+        body = {"settings": {"threshold": 1.0, "duplicate_bits": 0}}
+        twin.receive("desired", envelope(SIGNER, "desired", body, 1))
+        for frame in frames(5, still=True):
+            pipeline.step(frame)
+        assert pipeline.counters.kept > before
+
+
+def test_kept_looks_reach_the_disk_and_cost_budget(tmp_path: Path) -> None:
+    clock = FakeClock()
+    with line(tmp_path, clock, threshold=1.0, looks_per_day=12) as (pipeline, _, spool):
+        for frame in frames(20, still=True):
+            pipeline.step(frame)
+        assert pipeline.counters.kept == 3, "a quarter of a day's ration at once"
+        assert pipeline.counters.dropped["budget"] > 0
+        looks, size = pipeline.levels
+        assert looks == 0
+        assert size < 500_000
+    assert spool.accepted == 3
+
+
+def test_max_fps_of_fleet_config_thins_frames_out(tmp_path: Path) -> None:
+    with line(tmp_path, FakeClock(), max_fps=5.0) as (pipeline, _, _spool):
+        for frame in frames(20, fps=10.0):
+            pipeline.step(frame)
+        assert pipeline.counters.frames == 10
+
+
+@pytest.mark.parametrize(
+    ("gap", "max_fps", "still", "skipped"),
+    [
+        (0.05, 10.0, False, True),
+        (0.1, 10.0, False, False),
+        (0.0999, 10.0, False, False),
+        (-5.0, 10.0, False, False),
+        (0.001, 0.0, False, False),
+        (0.001, 10.0, True, False),
+    ],
+)
+def test_too_soon(gap: float, max_fps: float, still: bool, skipped: bool) -> None:
+    frame = Frame("front", 1, NOW + gap, picture(), still)
+    assert too_soon(frame, NOW, max_fps) is skipped
