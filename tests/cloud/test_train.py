@@ -194,7 +194,7 @@ def test_without_tensorflow_the_remedy_is_named(
     examples: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(UnavailableError, match=r"pip install 'secondlook\[train\]'"):
+    with pytest.raises(UnavailableError, match=r"pip install '\.\[train\]'"):
         fit(examples, examples, SMALL, STILL, tmp_path, "d", lambda *_: None, lambda _: None)
 
 
