@@ -41,6 +41,8 @@ class Acked:
 
     mid: int
     accepted: bool
+    unheard: bool
+    """Taken, but nobody subscribes to the topic (MQTT 5)."""
     reason: str
 
 
@@ -186,8 +188,7 @@ class Session:
     def _on_publish(
         self, _client: mqtt.Client, _data: object, mid: int, code: ReasonCode, _props: object
     ) -> None:
-        accepted = not code.is_failure and code.value != NO_SUBSCRIBERS
-        self.acks.put(Acked(mid, accepted, str(code)))
+        self.acks.put(Acked(mid, not code.is_failure, code.value == NO_SUBSCRIBERS, str(code)))
         self.wake.set()
 
     @property

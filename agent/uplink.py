@@ -27,7 +27,7 @@ from agent.contract.messages import (
 from agent.contract.topics import Channel, Topics
 from agent.machine import clock_synced
 from agent.notebook import Note, Notebook
-from agent.session import Inbound, Session
+from agent.session import Acked, Inbound, Session
 from agent.spool import Spool, SpoolItem
 from agent.twin import Twin
 
@@ -139,16 +139,16 @@ class Uplink:
             except BadContentError as error:
                 log.warning("message_refused reason=%s", error)
         while not self._session.acks.empty():
-            ack = self._session.acks.get()
-            self._session.settle(ack.mid)
-            note = self._events.pop(ack.mid, None)
-            if note and ack.accepted:
-                self._notebook.published([note])
-            elif not ack.accepted and "subscribers" not in ack.reason:
-                log.warning("publish_refused reason=%s", ack.reason)
-            elif note:
-                # Nobody listens to events: that is nobody's loss, and no reason to repeat them.
-                self._notebook.published([note])
+            self._settle(self._session.acks.get())
+
+    def _settle(self, ack: Acked) -> None:
+        self._session.settle(ack.mid)
+        note = self._events.pop(ack.mid, None)
+        if not ack.accepted:
+            log.warning("publish_refused reason=%s", ack.reason)
+        elif note:
+            # Even if nobody listened: that is nobody's loss, and no reason to repeat it.
+            self._notebook.published([note])
 
     def _handle(self, message: Inbound) -> None:
         _, channel = self._topics.parse(message.topic)

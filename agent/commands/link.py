@@ -163,8 +163,8 @@ def _ask(session: Session, config: DeviceConfig, clock: Clock) -> Finding:
             return Finding("receipt", "ok", f"{question.what} {grade} after {took:.0f} ms")
         while not session.acks.empty():
             ack = session.acks.get()
-            taken |= ack.mid == mid and ack.accepted
-            if ack.mid == mid and not ack.accepted:
+            taken |= ack.mid == mid
+            if ack.mid == mid and (ack.unheard or not ack.accepted):
                 return _not_taken(ack.reason, config)
         time.sleep(POLL_S)
     where = "the broker took" if taken else "the broker did not even acknowledge"
