@@ -7,11 +7,15 @@ a batch whose workflow was never started is found by its rows.
 
 import logging
 import secrets
+import sqlite3
 import threading
+import time
 from typing import TYPE_CHECKING, Final
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 from dbos import error as dbos_error
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from agent.base.clock import Clock
 from agent.contract.errors import SecondlookError, UnavailableError
@@ -34,6 +38,23 @@ STEP_TRIES: Final = 6
 WORKFLOW: Final = "label_batch"
 ENDED: Final = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 TIDY: Final = 1_000
+SUBSECONDS: Final = (3, 42)
+"""The first SQLite that knows `unixepoch('subsec')`."""
+
+
+def teach_sqlite() -> None:
+    """Give an old SQLite the `unixepoch('subsec')` that DBOS takes for granted.
+
+    On Python 3.12 and newer DBOS writes it into its tables' defaults, but SQLite knows it only
+    from 3.42 on, and Debian 12 has 3.40.
+    """
+    if sqlite3.sqlite_version_info < SUBSECONDS and not event.contains(Engine, "connect", _teach):
+        event.listen(Engine, "connect", _teach)
+
+
+def _teach(connection: object, _record: object) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        connection.create_function("unixepoch", 1, lambda _how: round(time.time(), 3))
 
 
 class Workflows:
@@ -58,6 +79,7 @@ class Workflows:
 
     def start(self) -> None:
         """Open DBOS and go on with interrupted batches."""
+        teach_sqlite()
         config: DBOSConfig = {
             "name": "secondlook",
             "system_database_url": self._url,
