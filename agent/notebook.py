@@ -9,7 +9,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -89,14 +89,17 @@ class Notebook:
         path = folder / "notebook.db"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, check_same_thread=False, timeout=10)
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA:
-                raise BadContentError(f"{path}: made by a newer secondlook; upgrade")
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_TABLES)
-            self._db.execute(f"PRAGMA user_version={SCHEMA}")
+            with ExitStack() as failing:
+                self._db = sqlite3.connect(path, check_same_thread=False, timeout=10)
+                failing.callback(self._db.close)
+                version = self._db.execute("PRAGMA user_version").fetchone()[0]
+                if version > SCHEMA:
+                    raise BadContentError(f"{path}: made by a newer secondlook; upgrade")
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._db.executescript(_TABLES)
+                self._db.execute(f"PRAGMA user_version={SCHEMA}")
+                failing.pop_all()
         except (OSError, sqlite3.OperationalError) as error:
             raise UnavailableError(f"{path}: {error}; check disk and owner") from error
         except sqlite3.DatabaseError as error:

@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -296,16 +297,18 @@ def _open_index(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, check_same_thread=False, timeout=10)
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA:
-        db.close()
-        raise BadContentError(f"{path}: made by a newer secondlook (schema {version}); upgrade")
-    db.execute("PRAGMA journal_mode=WAL")
-    # NORMAL: a power cut may cost the last rows, and the files bring them back.
-    db.execute("PRAGMA synchronous=NORMAL")
-    db.executescript(_TABLES)
-    db.execute(f"PRAGMA user_version={SCHEMA}")
+    with ExitStack() as failing:
+        db = sqlite3.connect(path, check_same_thread=False, timeout=10)
+        failing.callback(db.close)
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA:
+            raise BadContentError(f"{path}: made by a newer secondlook (schema {version}); upgrade")
+        db.execute("PRAGMA journal_mode=WAL")
+        # NORMAL: a power cut may cost the last rows, and the files bring them back.
+        db.execute("PRAGMA synchronous=NORMAL")
+        db.executescript(_TABLES)
+        db.execute(f"PRAGMA user_version={SCHEMA}")
+        failing.pop_all()
     return db
 
 

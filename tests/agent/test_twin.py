@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,21 @@ from agent.contract.config import DeviceConfig, parse_config
 from agent.notebook import Notebook
 from agent.twin import Twin
 from tests.makers import NOW, FakeClock, Keys, envelope
+
+_opened: list[Notebook] = []
+
+
+@pytest.fixture(autouse=True)
+def _close_notebooks() -> Iterator[None]:
+    yield
+    while _opened:
+        _opened.pop().close()
+
+
+def notebook(folder: Path) -> Notebook:
+    _opened.append(Notebook(folder))
+    return _opened[-1]
+
 
 SIGNER = CryptoSigner.generate_ed25519()
 STRANGER = CryptoSigner.generate_ed25519()
@@ -25,7 +41,7 @@ def config(**limits: Any) -> DeviceConfig:
 
 
 def twin(folder: Path, clock: FakeClock, **limits: Any) -> Twin:
-    return Twin(config(**limits), Notebook(folder), clock, Keys(SIGNER.public_key))
+    return Twin(config(**limits), notebook(folder), clock, Keys(SIGNER.public_key))
 
 
 def desired(seq: int, signer: CryptoSigner = SIGNER, **settings: Any) -> bytes:
@@ -111,7 +127,7 @@ def test_advice_counts_until_it_expires(tmp_path: Path) -> None:
 
 
 def test_without_a_trusted_key_nothing_is_accepted(tmp_path: Path) -> None:
-    one = Twin(config(), Notebook(tmp_path), FakeClock(), Keys())
+    one = Twin(config(), notebook(tmp_path), FakeClock(), Keys())
     assert one.receive("desired", desired(1, threshold=0.6))
     assert "no config key" in one.refused[-1].reason
     assert one.orders.settings.threshold == 0.5
@@ -119,7 +135,7 @@ def test_without_a_trusted_key_nothing_is_accepted(tmp_path: Path) -> None:
 
 def test_config_that_came_before_the_key_counts_once_the_key_is_there(tmp_path: Path) -> None:
     clock, keys = FakeClock(), Keys()
-    one = Twin(config(), Notebook(tmp_path), clock, keys)
+    one = Twin(config(), notebook(tmp_path), clock, keys)
     assert one.receive("desired", desired(1, threshold=0.6))
     assert keys.hurried == 1
     assert not one.retry()
@@ -135,7 +151,7 @@ def test_config_that_came_before_the_key_counts_once_the_key_is_there(tmp_path: 
 
 def test_two_channels_that_wait_are_reported_once_each(tmp_path: Path) -> None:
     clock = FakeClock()
-    one = Twin(config(), Notebook(tmp_path), clock, Keys())
+    one = Twin(config(), notebook(tmp_path), clock, Keys())
     one.receive("desired", desired(1, threshold=0.6))
     one.receive("advice", envelope(SIGNER, "advice", {"wanted": []}, 1))
     for _ in range(5):
