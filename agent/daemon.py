@@ -36,7 +36,7 @@ from agent.vision.shipped import load_profile
 
 log = logging.getLogger(__name__)
 
-DOWN: Final[tuple[Channel, ...]] = ("receipt", "verdict", "desired", "advice")
+HEARD: Final[tuple[Channel, ...]] = ("receipt", "verdict", "desired", "advice")
 TAKE_S: Final = 0.5
 TICK_S: Final = 0.5
 SAVE_BUDGET_S: Final = 30.0
@@ -250,7 +250,7 @@ class Daemon:
             self.config.broker,
             device,
             (topics.of(device, "status"), to_json(self._gone())),
-            tuple(topics.of(device, channel) for channel in DOWN),
+            tuple(topics.of(device, channel) for channel in HEARD),
         )
 
     def _make_uplink(self) -> Uplink:

@@ -14,7 +14,6 @@ Channel = Literal[
 CHANNELS: Final[tuple[Channel, ...]] = get_args(Channel)
 UP: Final = ("status", "event", "look", "telemetry", "reported", "reply")
 DOWN: Final = ("receipt", "verdict", "desired", "advice", "release", "call")
-RETAINED: Final = ("status", "reported", "desired", "advice", "release")
 DEFAULT_PREFIX: Final = "secondlook"
 
 
