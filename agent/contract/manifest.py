@@ -35,6 +35,18 @@ class InputSpec(BaseModel):
     """Real input values of pixels 0 and 255; None: the whole quantised domain."""
 
 
+class UnknownSpec(BaseModel):
+    """When an input is like nothing the model was trained on."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    score: Literal["energy"] = "energy"
+    """-T * logsumexp(logits of the classes / T), after Liu et al., NeurIPS 2020."""
+    threshold: float = Field(allow_inf_nan=False)
+    """Above it an input is unknown ..."""
+    kept: int = Field(ge=0, le=10_000)
+    """... which leaves this share of known held-back inputs, in basis points."""
+
+
 class ModelManifest(BaseModel):
     """The appended `manifest.json`."""
 
@@ -47,6 +59,7 @@ class ModelManifest(BaseModel):
     input: InputSpec = InputSpec()
     temperature: float = Field(default=1.0, gt=0.0, le=100.0)
     """Logits are divided by it before softmax (Guo et al. 2017)."""
+    unknown: UnknownSpec | None = None
     profile: str = ""
     license: str = ""
     trained_on: str = ""

@@ -15,6 +15,8 @@ from agent.contract.redact import redacted
 
 MAX_JSON_BYTES: Final = 64 * 1024
 SCHEMA: Final = 1
+NONE_OF_THESE: Final = "none-of-these"
+"""Answer of a labeller, and last label of a model, for what is none of the profile's classes."""
 
 Text = Annotated[str, Field(max_length=200)]
 Label = Annotated[str, Field(min_length=1, max_length=120)]

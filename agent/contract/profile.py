@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.contract.errors import BadContentError
-from agent.contract.messages import Label, first_problem
+from agent.contract.messages import NONE_OF_THESE, Label, first_problem
 
 ProposalKind = Literal["whole-frame", "zones", "detector", "motion", "colour"]
 Symmetry = Literal["none", "horizontal", "vertical", "both"]
@@ -91,6 +91,8 @@ class Profile(BaseModel):
         labels = [c.label for c in self.classes]
         if len(set(labels)) != len(labels):
             raise ValueError("class labels must differ")
+        if NONE_OF_THESE in labels:
+            raise ValueError(f"label {NONE_OF_THESE!r} is reserved for what is no class")
         for item in self.classes:
             if item.mirror and item.mirror not in labels:
                 raise ValueError(f"class {item.label!r}: mirror {item.mirror!r} is no class")

@@ -9,6 +9,7 @@ import numpy as np
 
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.manifest import InputSpec, ModelManifest, parse_labels, read_metadata
+from agent.contract.messages import NONE_OF_THESE
 from agent.vision.preprocess import fill_input, integer_limits, pixel_table
 from agent.vision.runtime import Runtime, RuntimeName, TensorSpec
 from agent.vision.scores import best_two, calibrated, dequantise, to_logits
@@ -106,6 +107,7 @@ class Engine:
         manifest = model.manifest
         self._spec = manifest.input if manifest else InputSpec(pixel_range=pixel_range)
         self._temperature = manifest.temperature if manifest else 1.0
+        self._classes = len(model.labels) - (model.labels[-1:] == (NONE_OF_THESE,))
         tensor = self._runtime.input
         try:
             self._table = pixel_table(tensor.dtype, tensor.quantisation, self._spec.pixel_range)
@@ -120,8 +122,8 @@ class Engine:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Labels in class order."""
-        return self.model.labels
+        """Labels of the task's classes, in class order; "none of these" is not one."""
+        return self.model.labels[: self._classes]
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -135,11 +137,19 @@ class Engine:
         Args:
             image: The frame, BGR uint8.
             region: Where to look; widened by the manifest's margin, cut to the frame.
+
+        Returns:
+            Scores of the task's classes. Where the model has an output for "none of these", its
+            share is what they lack to 1; where that is the best one, index is -1, the label
+            empty, and `score` is its probability.
         """
         box = region.box.widened(self._spec.margin, image.shape[1], image.shape[0])
-        scores, energy = calibrated(self.logits(image, box), self._temperature)
+        scores, energy = calibrated(self.logits(image, box), self._temperature, self._classes)
         index, score, margin = best_two(scores)
-        return Prediction(region, index, self.labels[index], score, margin, energy, scores)
+        known = index < self._classes
+        index, label = (index, self.model.labels[index]) if known else (-1, "")
+        scores = scores[: self._classes]
+        return Prediction(region, index, label, score, margin, energy, scores)
 
     def logits(self, image: Image, box: Box) -> FloatArray:
         """Return the raw logits of a box, margin not added."""
@@ -193,7 +203,7 @@ class Engine:
         self._runtime.invoke()
 
     def _check_outputs(self) -> None:
-        if not self.labels:
+        if not self._classes:
             raise BadContentError(
                 f"{self.model.source}: no labels inside or beside it; give --labels FILE or"
                 " [model] labels"
@@ -206,9 +216,9 @@ class Engine:
                 f"{self.model.source}: outputs {shapes}, need (1, classes) or the four of"
                 " TFLite_Detection_PostProcess"
             )
-        if shapes[0][1] != len(self.labels):
+        if shapes[0][1] != len(self.model.labels):
             raise BadContentError(
-                f"{self.model.source}: {shapes[0][1]} outputs but {len(self.labels)} labels;"
+                f"{self.model.source}: {shapes[0][1]} outputs but {len(self.model.labels)} labels;"
                 " give the label file made for this model"
             )
 

@@ -10,6 +10,8 @@ from agent.vision.types import FloatArray
 
 FLOOR: Final = 1e-6
 """Stands in for a probability of 0; small enough that 1,000 classes at it add nothing."""
+TINY: Final = 1e-30
+"""Stands in for a sum of exponentials that vanished."""
 
 
 def dequantise(raw: Tensor, quantisation: Quantisation) -> FloatArray:
@@ -27,21 +29,25 @@ def to_logits(values: FloatArray, probabilities: bool) -> FloatArray:
     return np.log(np.maximum(values, FLOOR)) if probabilities else values
 
 
-def calibrated(logits: FloatArray, temperature: float) -> tuple[FloatArray, float]:
+def calibrated(
+    logits: FloatArray, temperature: float, classes: int | None = None
+) -> tuple[FloatArray, float]:
     """Return probabilities and energy at a temperature.
 
     Args:
-        logits: Shape (classes,).
+        logits: Shape (outputs,).
         temperature: > 0.
+        classes: So many outputs, the first, are classes of the task; None: all.
 
     Returns:
-        softmax(logits / T), shape (classes,), and -T * logsumexp(logits / T).
+        softmax(logits / T), shape (outputs,), and -T * logsumexp(logits of classes / T).
     """
     scaled = logits / np.float32(temperature)
     peak = scaled.max()
     exps = np.exp(scaled - peak)
     total = float(exps.sum())
-    return exps / np.float32(total), -temperature * (float(peak) + math.log(total))
+    known = total if classes is None else max(TINY, float(exps[:classes].sum()))
+    return exps / np.float32(total), -temperature * (float(peak) + math.log(known))
 
 
 def best_two(scores: FloatArray) -> tuple[int, float, float]:

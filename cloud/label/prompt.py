@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 
 from agent.contract.errors import BadContentError
+from agent.contract.messages import NONE_OF_THESE
 from agent.contract.profile import Profile
 
-NONE: Final = "none-of-these"
+NONE: Final = NONE_OF_THESE
 UNREADABLE: Final = "unreadable"
 MIN_SIDE: Final = 224
 """Smaller crops are scaled up: vision models see little in a picture of one patch."""

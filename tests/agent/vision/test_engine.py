@@ -1,6 +1,7 @@
 """The same tests for each TFLite runtime: litert, and tflite-runtime beside numpy 1."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.manifest import InputSpec, ModelManifest, append_metadata
+from agent.contract.messages import NONE_OF_THESE
 from agent.vision.engine import Engine, ModelFile, read_model
 from agent.vision.runtime import MODULES, RuntimeName
 from agent.vision.types import Box, Image, Region, whole
@@ -279,3 +281,19 @@ def test_predictions_do_not_change_with_the_next_frame(
     before = first.scores.copy()
     engine.classify(plain(10, 10, 200), Region(Box(0, 0, 30, 20)))
     assert np.array_equal(first.scores, before)
+
+
+def test_an_output_for_none_of_these_is_no_class(runtime: RuntimeName) -> None:
+    stock_file = read_model(FIXTURES / "int8_logits.tflite", None)
+    engine = Engine(replace(stock_file, labels=("red", "green", NONE_OF_THESE)), runtime)
+    assert engine.labels == ("red", "green")
+    blue, red = (np.zeros((8, 8, 3), np.uint8) for _ in range(2))
+    blue[..., 0], red[..., 2] = 255, 255
+    nothing = engine.classify(blue, Region(whole(blue)))
+    assert (nothing.index, nothing.label) == (-1, "")
+    assert nothing.scores.shape == (2,)
+    assert nothing.score == pytest.approx(1 - float(nothing.scores.sum()), abs=1e-5)
+    something = engine.classify(red, Region(whole(red)))
+    assert something.label == "red"
+    # What is none of the classes has little evidence of any of them.
+    assert nothing.energy > something.energy
