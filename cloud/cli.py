@@ -131,13 +131,39 @@ def train(
     profile: Annotated[str, typer.Option(help="Name, or path of a TOML file.")],
     data: Annotated[Path, typer.Option(help="Folder with images and annotations.")],
     out: Annotated[Path, typer.Option(help="The model file to write.")],
+    *,
+    background: Annotated[
+        Path | None,
+        typer.Option(help="Folder of annotated scenes: what is no object is cut from them."),
+    ] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A trained .keras network to learn from; repeatable."),
+    ] = None,
+    final: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A model file of an earlier run: its recipe again, on held-back images as well.",
+        ),
+    ] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; repeatable."),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
     seed: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
+    terms: Annotated[str, typer.Option(help="Licence of the weights.")] = "",
 ) -> None:
     """Train a classifier and write its int8 model file."""
     from cloud.train.command import train as fit
+    from cloud.train.recipe import parse_changes
 
-    fit(profile, data, out, epochs=epochs, seed=seed)
+    fit(
+        profile, data, out, background=background, teachers=tuple(teacher or ()),
+        development=final, terms=terms,
+        changes={**parse_changes(change or ()), "epochs": epochs, "seed": seed},
+    )  # fmt: skip
 
 
 @app.command()

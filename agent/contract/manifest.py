@@ -63,7 +63,9 @@ class ModelManifest(BaseModel):
     profile: str = ""
     license: str = ""
     trained_on: str = ""
-    """Name and sha256 of the data."""
+    """Name of the data, and which part of it."""
+    data_sha256: str = ""
+    """Of the data's annotations."""
     recipe: dict[str, Any] = Field(default_factory=dict)
     seed: int | None = None
     metrics: dict[str, int] = Field(default_factory=dict)

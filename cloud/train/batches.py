@@ -4,7 +4,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -29,7 +29,10 @@ UNIT: Final = PixelTable((np.arange(256) / 255).astype(np.float32), None)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """Decoded images of one split."""
+    """Decoded images of one split.
+
+    Where the last label is "none of these", its images show nothing of the task.
+    """
 
     images: tuple[Image, ...]
     boxes: tuple[Box, ...]
@@ -44,6 +47,15 @@ class Examples:
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.images)
+
+    def joined(self, other: "Examples") -> "Examples":
+        """Return these examples followed by others of the same classes."""
+        return replace(
+            self,
+            images=self.images + other.images,
+            boxes=self.boxes + other.boxes,
+            classes=np.concatenate([self.classes, other.classes]),
+        )
 
 
 def epoch_order(classes: IntArray, balance: float, rng: np.random.Generator) -> IntArray:
@@ -87,16 +99,37 @@ def make_batch(
     return UNIT.values[pixels].astype(np.float32, copy=False), targets
 
 
+def epoch_rows(examples: Examples, recipe: Recipe, epoch: int, new: int | None = None) -> IntArray:
+    """Return the images of one epoch, in order.
+
+    Args:
+        examples: All there are.
+        recipe: Its `balance`, `replay_share` and `seed` are used.
+        epoch: From 1.
+        new: Where a trained model learns more: so many examples, the first, are new to it, and
+            of the others only `replay_share` of the epoch is drawn. None: all are new.
+    """
+    rng = np.random.default_rng([recipe.seed, epoch])
+    if new is None:
+        return epoch_order(examples.classes, recipe.balance, rng)
+    fresh = epoch_order(examples.classes[:new], recipe.balance, rng)
+    old = new + epoch_order(examples.classes[new:], recipe.balance, rng)
+    replayed = round(len(fresh) * recipe.replay_share / (1 - recipe.replay_share))
+    return rng.permutation(np.concatenate([fresh, np.resize(old, replayed)]))
+
+
 def epoch_batches(
-    examples: Examples, recipe: Recipe, limits: Augmentation, epoch: int
+    examples: Examples,
+    recipe: Recipe,
+    limits: Augmentation,
+    epoch: int,
+    new: int | None = None,
 ) -> Iterator[Batch]:
     """Yield one epoch's batches, prepared by threads beside the network.
 
     Each batch has its own seed, so the threads' timing changes nothing.
     """
-    order = epoch_order(
-        examples.classes, recipe.balance, np.random.default_rng([recipe.seed, epoch])
-    )
+    order = epoch_rows(examples, recipe, epoch, new)
     rows = [order[i : i + recipe.batch] for i in range(0, len(order), recipe.batch)]
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="augment") as pool:
         jobs = (

@@ -1,12 +1,14 @@
-"""From a data folder to a model file, with everything said on the way. Shell."""
+"""From data folders to a model file, with everything said on the way. Shell."""
 
+import hashlib
+import json
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,27 +20,17 @@ from rich.progress import (
 )
 
 from agent.contract.errors import BadContentError, UnavailableError
-from agent.contract.profile import Profile
+from agent.contract.manifest import ModelManifest
+from agent.vision.engine import read_model
 from agent.vision.shipped import load_profile
-from cloud.data import (
-    TRAIN,
-    VAL,
-    DataFolder,
-    decode,
-    read_folder,
-    split_by_image,
-    split_by_track,
-)
-from cloud.train.batches import Examples
-from cloud.train.export import Precision, Provenance, finish, to_tflite
-from cloud.train.fit import STATE, Epoch, fit
+from cloud.train.export import Drop, Exported, Precision, Provenance, finish, to_tflite
+from cloud.train.fit import STATE, Course, Epoch, fit, load_network
+from cloud.train.material import PLAIN, Material, Sources, gather
 from cloud.train.plots import save_confusion, save_curves
-from cloud.train.recipe import Recipe, make_recipe
+from cloud.train.recipe import make_recipe
 
-MIN_IMAGES: Final = 4
-"""Training images that each class needs at least."""
-_PLAIN: Final[dict[str, Any]] = {"markup": False, "soft_wrap": True}
-"""For lines with file names: brackets are theirs, and logs keep them whole."""
+WORST_DROP = 0.05
+"""Points of accuracy that export may cost; more is said in red."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +38,11 @@ class Trained:
     """What a training run made."""
 
     model: Path
+    weights: Path
+    """The float network, from which training can go on."""
     metrics: dict[str, int]
-    """On the held-back split, by the device's engine: counts and basis points."""
+    """On held-back images, by the device's engine: counts and basis points."""
+    drop: Drop
     history: tuple[Epoch, ...]
     refused: tuple[str, ...]
     """Images that could not be used, and why."""
@@ -58,28 +53,35 @@ def train(
     data: Path,
     out: Path,
     *,
+    background: Path | None = None,
+    teachers: tuple[Path, ...] = (),
+    development: Path | None = None,
     precision: Precision = "int8",
     name: str = "",
     version: str = "1",
     terms: str = "",
     console: Console | None = None,
-    **recipe: object,
+    changes: Mapping[str, object] | None = None,
 ) -> Trained:
     """Train a classifier and write its model file.
 
-    Beside `out`: `NAME.curves.png`, `NAME.confusion.png` and the folder `NAME.checkpoint`, from
-    which an interrupted run goes on.
+    Beside `out`: `NAME.keras` (float weights), `NAME.curves.png`, `NAME.confusion.png`,
+    `NAME.export.json` and the folder `NAME.checkpoint`, from which an interrupted run goes on.
 
     Args:
         profile: Name of a shipped profile, or path of a TOML file.
         data: See `cloud.data.read_folder`; class names must be the profile's labels.
         out: The model file to write.
+        background: Road scenes (see `cloud.scenes`) from which "none of these" is learned.
+        teachers: `.keras` files of trained networks, whose answers are learned as well.
+        development: Model file of an earlier run: its recipe is run again, now with the images
+            that it held back. Temperature, thresholds and metrics are then that run's.
         precision: int8 for devices; float16 for a large reference model.
         name: Model name in the manifest; empty: the profile's.
         version: Version in the manifest.
         terms: Licence of the weights, in the manifest.
         console: Where progress is shown.
-        recipe: Changes to `cloud.train.recipe.Recipe`, by field; None is no change.
+        changes: Of `cloud.train.recipe.Recipe`, by field; None is no change.
 
     Raises:
         BadContentError: profile, recipe or data are wrong.
@@ -88,111 +90,32 @@ def train(
     console = console or Console()
     _need("tensorflow", "keras", "matplotlib")
     _check_place(out)
-    task, chosen = load_profile(profile), make_recipe(recipe)
-    folder = prepared(read_folder(data), chosen.seed, console)
-    kept, held, refused = _load_shown(folder, task, console)
-    model, history = _fit_shown(
-        kept, held, chosen, task, _beside(out, ".checkpoint"), folder.sha256, console
+    earlier = _manifest_of(development) if development else None
+    chosen = make_recipe(changes or {}, earlier.recipe if earlier else {})
+    task = load_profile(profile)
+    sources = Sources(data, background, everything=earlier is not None)
+    material = gather(sources, task, chosen.seed, console)
+    course = Course(
+        material.train,
+        None if earlier else material.val,
+        chosen,
+        task.augmentation,
+        _beside(out, ".checkpoint"),
+        _digest(material, teachers),
+        teachers=tuple(load_network(path) for path in teachers),
     )
-    content = to_tflite(model, kept, chosen, task.augmentation, precision)
-    trained_on = f"{data.resolve().name} {TRAIN}, {folder.annotations} sha256 {folder.sha256}"
-    source = Provenance(name or task.name, version, task.name, trained_on, terms)
-    made = finish(content, held, chosen, source, precision)
-    _write(out, made.content)
-    save_curves(_beside(out, ".curves.png"), history)
-    save_confusion(_beside(out, ".confusion.png"), task.labels, held.classes, made.guesses)
-    figures = ", ".join(f"{key} {value}" for key, value in made.metrics.items())
-    console.print(f"wrote {out}: {len(made.content)} bytes, {figures}", **_PLAIN)
-    return Trained(out, made.metrics, history, refused)
-
-
-def prepared(folder: DataFolder, seed: int, console: Console) -> DataFolder:
-    """Return the folder with splits, and say so where they had to be made."""
-    if folder.splits:
-        return folder
-    by_track = split_by_track(folder, seed)
-    if by_track.splits:
-        console.print(
-            f"no split column: about a fifth of each class's tracks are held back as {VAL}"
-        )
-        return by_track
-    console.print(
-        f"no split and no track column: images are held back as {VAL} one by one; if several show"
-        " the same object, its figures are too good",
-        style="yellow",
+    network, history = fit_shown(course, console)
+    source = Provenance(
+        name or task.name, version, task.name, material.origin, material.sha256, terms
     )
-    return split_by_image(folder, seed)
+    content = to_tflite(network, material.train, chosen, task.augmentation, precision)
+    made = finish(content, network, material.val, chosen, source, precision, earlier)
+    _write_all(out, made, network, material, history)
+    _say(console, out, made)
+    return Trained(out, _beside(out, ".keras"), made.metrics, made.drop, history, material.refused)
 
 
-def load_examples(
-    folder: DataFolder, profile: Profile, split: str
-) -> tuple[Examples, tuple[str, ...]]:
-    """Decode a split, with classes in the profile's order.
-
-    Returns:
-        The examples, and the names of images that could not be used with the reason.
-
-    Raises:
-        BadContentError: class names are not the profile's labels, or there is no such split.
-    """
-    unknown = sorted(set(folder.labels) - set(profile.labels))
-    if unknown:
-        raise BadContentError(
-            f"{folder.root}: class {unknown[0]!r} is not in profile {profile.name}; names in"
-            " classes.csv and labels of the profile must be the same"
-        )
-    found = list(decode(folder, folder.of(split)))
-    kept = [(sample, image) for sample, image in found if not isinstance(image, str)]
-    refused = tuple(f"{sample.name}: {why}" for sample, why in found if isinstance(why, str))
-    labels = profile.labels
-    examples = Examples(
-        tuple(image for _, image in kept),
-        tuple(sample.box(image) for sample, image in kept),
-        np.array([labels.index(folder.labels[sample.index]) for sample, _ in kept], np.int64),
-        labels,
-        tuple(c.symmetry for c in profile.classes),
-        tuple(labels.index(c.mirror) if c.mirror else -1 for c in profile.classes),
-    )
-    return examples, refused
-
-
-def _load_shown(
-    folder: DataFolder, task: Profile, console: Console
-) -> tuple[Examples, Examples, tuple[str, ...]]:
-    """Decode both splits; say what is refused and what is left."""
-    kept, refused = load_examples(folder, task, TRAIN)
-    held, also_refused = load_examples(folder, task, VAL)
-    missing = tuple(f"{name}: not in the folder" for name in folder.missing)
-    refused = (*missing, *refused, *also_refused)
-    for line in refused:
-        console.print(f"refused {line}", style="yellow", **_PLAIN)
-    _refuse_poor(kept, folder.root)
-    if not len(held):
-        raise BadContentError(f"{folder.root}: no readable image in split {VAL!r}")
-    console.print(
-        f"{len(kept)} images to learn from, {len(held)} held back, {len(task.labels)} classes"
-    )
-    return kept, held, refused
-
-
-def _refuse_poor(examples: Examples, data: Path) -> None:
-    counts = np.bincount(examples.classes, minlength=len(examples.labels))
-    poor = [f"{examples.labels[i]!r} {n}" for i, n in enumerate(counts) if n < MIN_IMAGES]
-    if poor:
-        raise BadContentError(
-            f"{data}: too few images to learn from (need {MIN_IMAGES} a class): {', '.join(poor)}"
-        )
-
-
-def _fit_shown(
-    kept: Examples,
-    held: Examples,
-    recipe: Recipe,
-    task: Profile,
-    checkpoint: Path,
-    digest: str,
-    console: Console,
-) -> tuple[Any, tuple[Epoch, ...]]:
+def fit_shown(course: Course, console: Console) -> tuple[Any, tuple[Epoch, ...]]:
     """Train under a progress bar with the time left, and one line an epoch for the log."""
     columns = (
         TextColumn("{task.description}"),
@@ -201,23 +124,78 @@ def _fit_shown(
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    if (checkpoint / STATE).is_file():
-        console.print(f"going on from {checkpoint}; remove it to start afresh", **_PLAIN)
+    epochs = course.recipe.epochs
+    if (course.folder / STATE).is_file():
+        console.print(f"going on from {course.folder}; remove it to start afresh", **PLAIN)
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("training")
 
         def on_step(epoch: int, step: int, steps: int) -> None:
             done = (epoch - 1) * steps + step
-            text = f"epoch {epoch}/{recipe.epochs}"
-            progress.update(bar, description=text, completed=done, total=steps * recipe.epochs)
+            text = f"epoch {epoch}/{epochs}"
+            progress.update(bar, description=text, completed=done, total=steps * epochs)
 
         def on_epoch(epoch: Epoch) -> None:
-            console.print(
-                f"epoch {epoch.number}: loss {epoch.loss:.4f}, held back: accuracy"
-                f" {epoch.val_accuracy:.4f}, -log likelihood {epoch.val_nll:.4f}"
-            )
+            held = "nothing held back"
+            if epoch.val_accuracy is not None:
+                held = (
+                    f"held back: accuracy {epoch.val_accuracy:.4f},"
+                    f" -log likelihood {epoch.val_nll:.4f}"
+                )
+            console.print(f"epoch {epoch.number}: loss {epoch.loss:.4f}, {held}")
 
-        return fit(kept, held, recipe, task.augmentation, checkpoint, digest, on_step, on_epoch)
+        return fit(course, on_step, on_epoch)
+
+
+def _manifest_of(model: Path) -> ModelManifest:
+    """Return what a development run's model file says of itself."""
+    manifest = read_model(model).manifest
+    if manifest is None or not manifest.recipe:
+        raise BadContentError(f"{model}: no recipe inside; give a model file of this trainer")
+    return manifest
+
+
+def _digest(material: Material, teachers: tuple[Path, ...]) -> str:
+    """Return the hash of all that goes into a run beside its recipe."""
+    parts = [material.sha256, material.origin, str(len(material.train))]
+    parts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in teachers]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+def _write_all(
+    out: Path,
+    made: Exported,
+    network: Any,  # noqa: ANN401 - a keras.Model
+    material: Material,
+    history: tuple[Epoch, ...],
+) -> None:
+    try:
+        # The float network without its optimizer: what training goes on from.
+        network.save(_beside(out, ".new.keras"), include_optimizer=False)
+        _beside(out, ".new.keras").replace(_beside(out, ".keras"))
+        temporary = out.with_name(f"{out.name}.new")
+        temporary.write_bytes(made.content)
+        temporary.replace(out)
+        _beside(out, ".export.json").write_text(json.dumps(asdict(made.drop), indent=1))
+    except OSError as error:
+        raise UnavailableError(f"{out}: {error.strerror}; choose another output file") from error
+    save_curves(_beside(out, ".curves.png"), history)
+    save_confusion(
+        _beside(out, ".confusion.png"), material.val.labels, material.val.classes, made.guesses
+    )
+
+
+def _say(console: Console, out: Path, made: Exported) -> None:
+    drop = made.drop
+    figures = ", ".join(f"{key} {value}" for key, value in made.metrics.items())
+    console.print(f"wrote {out}: {len(made.content)} bytes, {figures}", **PLAIN)
+    console.print(
+        f"export: {drop.file_errors} errors of {drop.images}, {drop.float_errors} before it"
+        f" ({drop.points:+.3f} points), {drop.disagreed} answered differently",
+        style="red" if drop.points > WORST_DROP else "",
+    )
+    for label, (n, before, after) in drop.per_class.items():
+        console.print(f"  {label}: {before} -> {after} errors of {n}", **PLAIN)
 
 
 def _beside(out: Path, ending: str) -> Path:
@@ -239,14 +217,5 @@ def _check_place(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
-    except OSError as error:
-        raise UnavailableError(f"{path}: {error.strerror}; choose another output file") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.new")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
     except OSError as error:
         raise UnavailableError(f"{path}: {error.strerror}; choose another output file") from error

@@ -8,20 +8,24 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from agent.contract.errors import BadContentError
-from agent.contract.manifest import InputSpec, ModelManifest, append_metadata
+from agent.contract.manifest import InputSpec, ModelManifest, UnknownSpec, append_metadata
+from agent.contract.messages import NONE_OF_THESE
 from agent.contract.profile import Augmentation
 from agent.vision.engine import Engine, ModelFile
 from agent.vision.runtime import Runtime
+from agent.vision.scores import calibrated
 from agent.vision.types import FloatArray
 from cloud.calibration import expected_calibration_error, fit_temperature
 from cloud.train.backend import keras, tensorflow
-from cloud.train.batches import Examples, IntArray, make_batch
+from cloud.train.batches import Examples, IntArray, make_batch, plain_inputs
 from cloud.train.recipe import Recipe
 
 Precision = Literal["int8", "float16"]
 CALIBRATION_STREAM: Final = 2**31
 """Stands where training has the epoch number, so that calibration images are new ones."""
 BASIS_POINTS: Final = 10_000
+KEPT: Final = 9_900
+"""Basis points of known held-back inputs that do not count as unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,28 @@ class Provenance:
     version: str
     profile: str
     trained_on: str
+    data_sha256: str = ""
+    """Of the annotations."""
     terms: str = ""
     """Licence of the weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """What export changed: float network against model file, on the same real images."""
+
+    images: int
+    float_errors: int
+    file_errors: int
+    disagreed: int
+    """Images on which the two answer differently."""
+    per_class: dict[str, tuple[int, int, int]]
+    """Images, float errors and the file's errors of each class where these two differ."""
+
+    @property
+    def points(self) -> float:
+        """Accuracy lost, in per cent of the images; below 0: gained."""
+        return 100 * (self.file_errors - self.float_errors) / max(1, self.images)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,6 +69,7 @@ class Exported:
     """On the held-back images: counts and basis points."""
     guesses: IntArray
     """Best class of each held-back image."""
+    drop: Drop
 
 
 def to_tflite(
@@ -84,17 +109,28 @@ def to_tflite(
 
 def finish(
     content: bytes,
+    network: Any,  # noqa: ANN401 - a keras.Model
     val: Examples,
     recipe: Recipe,
     provenance: Provenance,
     precision: Precision = "int8",
+    earlier: ModelManifest | None = None,
 ) -> Exported:
-    """Append labels and manifest.
+    """Append labels and manifest, and check the file against the network.
 
-    The temperature is fitted on, and the metrics are those of, `val` run through the device's
-    engine. The same arguments give the same bytes.
+    The same arguments give the same bytes.
+
+    Args:
+        content: From `to_tflite`.
+        network: What it was made from.
+        val: Held-back images: temperature and the threshold for the unknown are set on them, the
+            metrics are theirs, all through the device's engine.
+        recipe: Goes into the manifest.
+        provenance: The same.
+        precision: The same as for `to_tflite`.
+        earlier: Of the run that held `val` back, where this one learned from it as well: its
+            temperature, threshold and metrics are taken over.
     """
-    labels = val.labels
     manifest = ModelManifest(
         name=provenance.name,
         version=provenance.version,
@@ -104,15 +140,62 @@ def finish(
         profile=provenance.profile,
         license=provenance.terms,
         trained_on=provenance.trained_on,
+        data_sha256=provenance.data_sha256,
         recipe=recipe.model_dump(mode="json"),
         seed=recipe.seed,
     )
     logits = engine_logits(content, val, manifest)
-    temperature = fit_temperature(logits, val.classes)
-    metrics = _metrics(logits, val, temperature)
-    manifest = manifest.model_copy(update={"temperature": temperature, "metrics": metrics})
-    file = append_metadata(content, labels, manifest)
-    return Exported(file, metrics, logits.argmax(axis=1).astype(np.int64))
+    drop = measured_drop(float_logits(network, val, recipe), logits, val)
+    if earlier:
+        figures = {
+            "temperature": earlier.temperature,
+            "unknown": earlier.unknown,
+            "metrics": earlier.metrics,
+        }
+    else:
+        temperature = fit_temperature(logits, val.classes)
+        figures = {
+            "temperature": temperature,
+            "unknown": unknown_spec(logits, val, temperature),
+            "metrics": _metrics(logits, val, temperature),
+        }
+    manifest = manifest.model_copy(update=figures)
+    file = append_metadata(content, val.labels, manifest)
+    return Exported(file, manifest.metrics, logits.argmax(axis=1).astype(np.int64), drop)
+
+
+def unknown_spec(logits: FloatArray, val: Examples, temperature: float) -> UnknownSpec:
+    """Return the energy above which an input is unknown: `KEPT` of the known are below."""
+    classes = len(val.labels) - (val.labels[-1] == NONE_OF_THESE)
+    known = [row for row, index in zip(logits, val.classes, strict=True) if index < classes]
+    energies = [calibrated(row, temperature, classes)[1] for row in known]
+    threshold = float(np.quantile(energies, KEPT / BASIS_POINTS))
+    return UnknownSpec(threshold=round(threshold, 4), kept=KEPT)
+
+
+def float_logits(network: Any, examples: Examples, recipe: Recipe) -> FloatArray:  # noqa: ANN401
+    """Return the network's own logits, shape (n, classes)."""
+    rows = [np.asarray(network.predict_on_batch(x)) for x, _ in plain_inputs(examples, recipe)]
+    return np.concatenate(rows).astype(np.float32)
+
+
+def measured_drop(before: FloatArray, after: FloatArray, examples: Examples) -> Drop:
+    """Compare two sets of logits, each of shape (n, classes), of the same images."""
+    truths = examples.classes
+    first, second = before.argmax(axis=1), after.argmax(axis=1)
+    counts = [
+        np.bincount(truths[chosen], minlength=len(examples.labels))
+        for chosen in (truths >= 0, first != truths, second != truths)
+    ]
+    per_class = {
+        label: (int(n), int(was), int(now))
+        for label, n, was, now in zip(examples.labels, *counts, strict=True)
+        if was != now
+    }
+    return Drop(
+        len(truths), int(counts[1].sum()), int(counts[2].sum()),
+        int((first != second).sum()), per_class,
+    )  # fmt: skip
 
 
 def engine_logits(content: bytes, examples: Examples, manifest: ModelManifest) -> FloatArray:

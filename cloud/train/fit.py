@@ -9,13 +9,15 @@ from typing import Any, Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agent.contract.errors import BadContentError
+from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import first_problem
 from agent.contract.profile import Augmentation
-from cloud.train.backend import keras
-from cloud.train.batches import Examples, epoch_batches, plain_inputs
+from agent.vision.types import FloatArray
+from cloud.train.backend import keras, tensorflow
+from cloud.train.batches import Examples, epoch_batches, epoch_rows, plain_inputs
 from cloud.train.model import build
 from cloud.train.recipe import Recipe
+from cloud.train.targets import mean_answer, softened
 
 STATE: Final = "state.json"
 
@@ -28,9 +30,9 @@ class Epoch:
     """From 1."""
     loss: float
     """Mean training loss on distorted images."""
-    val_nll: float
-    """Mean negative log likelihood on the held-back images."""
-    val_accuracy: float
+    val_nll: float | None
+    """Mean negative log likelihood on the held-back images; None: there are none."""
+    val_accuracy: float | None
 
 
 class _State(BaseModel):
@@ -47,72 +49,131 @@ OnStep = Callable[[int, int, int], None]
 """Called after each step with epoch (from 1), step (from 1) and steps in an epoch."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Course:
+    """What one training run works with."""
+
+    train: Examples
+    """Images to learn from."""
+    val: Examples | None
+    """Held-back images; they are only looked at, never chosen by. None: nothing is held back."""
+    recipe: Recipe
+    limits: Augmentation
+    """The profile's."""
+    folder: Path
+    """Holds the checkpoint."""
+    data: str
+    """Hash of all that goes in, so that a checkpoint of other data is not taken up."""
+    start: Any = None
+    """A trained network that learns more; None: a new one."""
+    new: int | None = None
+    """So many images, the first, are new to `start`."""
+    teachers: tuple[Any, ...] = ()
+    """Trained networks whose answers are part of the targets (`recipe.teacher_share`)."""
+
+
 def fit(
-    train: Examples,
-    val: Examples,
-    recipe: Recipe,
-    limits: Augmentation,
-    folder: Path,
-    data: str,
-    on_step: OnStep,
-    on_epoch: Callable[[Epoch], None],
+    course: Course, on_step: OnStep, on_epoch: Callable[[Epoch], None]
 ) -> tuple[Any, tuple[Epoch, ...]]:
     """Train, or go on where an interrupted run of the same recipe and data stopped.
 
+    A run that was interrupted, however often, gives the same weights to the bit on the same
+    machine: what an epoch does depends on its checkpoint, the seed and its number alone.
+
     Args:
-        train: Images to learn from.
-        val: Held-back images; they are only looked at, never chosen by.
-        recipe: How.
-        limits: The profile's augmentation.
-        folder: Holds the checkpoint.
-        data: Hash of the data, so that a checkpoint of other data is not taken up.
+        course: What and how.
         on_step: Told about every step.
         on_epoch: Told about every epoch.
 
     Returns:
         The Keras model after the last epoch, and the figures of all epochs.
     """
+    recipe, train = course.recipe, course.train
     keras().utils.set_random_seed(recipe.seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    steps = -(-len(train) // recipe.batch)
-    state = _resume(folder, recipe, data)
+    # Sums in a fixed order, whatever the threads do; it costs nothing measurable.
+    tensorflow().config.experimental.enable_op_determinism()
+    course.folder.mkdir(parents=True, exist_ok=True)
+    order = epoch_rows(train, recipe, 1, course.new)
+    steps = -(-len(order) // recipe.batch)
+    state = _resume(course.folder, recipe, course.data)
     if state:
-        model, history = keras().saving.load_model(folder / state.weights), list(state.history)
+        model, history = load_network(course.folder / state.weights), list(state.history)
     else:
-        model, history = _fresh(recipe, len(train.labels), steps), []
+        model, history = _compiled(course, steps), []
     for number in range(len(history) + 1, recipe.epochs + 1):
         losses = []
-        for step, (pixels, targets) in enumerate(epoch_batches(train, recipe, limits, number), 1):
+        batches = epoch_batches(train, recipe, course.limits, number, course.new)
+        for step, (pixels, one_hot) in enumerate(batches, 1):
             # Older versions of Keras give the mean since the last reset.
             model.reset_metrics()
+            targets = softened(
+                one_hot, recipe.label_smoothing, _taught(course, pixels), recipe.teacher_share
+            )
             losses.append(float(model.train_on_batch(pixels, targets)))
             on_step(number, step, steps)
-        nll, accuracy = _measure(model, val, recipe)
+        nll, accuracy = _measure(model, course.val, recipe) if course.val else (None, None)
         history.append(Epoch(number, float(np.mean(losses)), nll, accuracy))
-        _save(folder, model, _State(recipe=recipe, data=data, weights="", history=tuple(history)))
+        _save(
+            course.folder,
+            model,
+            _State(recipe=recipe, data=course.data, weights="", history=tuple(history)),
+        )
         on_epoch(history[-1])
+    if recipe.average:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
     return model, tuple(history)
 
 
-def _fresh(recipe: Recipe, classes: int, steps: int) -> Any:  # noqa: ANN401 - a keras.Model
-    model = build(recipe.side, classes, recipe.width, recipe.dropout)
+def load_network(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
+    """Read a network with its float weights.
+
+    Raises:
+        BadContentError: it is no such file.
+        UnavailableError: the file cannot be read.
+    """
+    if not path.is_file():
+        raise UnavailableError(f"{path}: no such file; check the path")
+    try:
+        return keras().saving.load_model(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise BadContentError(f"{path}: not a network of this trainer: {error}") from error
+
+
+def _compiled(course: Course, steps: int) -> Any:  # noqa: ANN401 - a keras.Model
+    recipe = course.recipe
+    model = course.start or build(
+        recipe.side, len(course.train.labels), recipe.width, recipe.dropout
+    )
+    total = steps * recipe.epochs
     # With one epoch only, half of it warms up.
-    warm = min(steps, max(1, steps * recipe.epochs // 2))
+    warm = min(steps, max(1, total // 2))
     rate = keras().optimizers.schedules.CosineDecay(
         recipe.learning_rate / 50,
-        max(1, steps * recipe.epochs - warm),
+        max(1, total - warm),
         warmup_target=recipe.learning_rate,
         warmup_steps=warm,
     )
+    momentum = 1 - 1 / max(1.0, recipe.average * total)
     model.compile(
-        optimizer=keras().optimizers.AdamW(rate, weight_decay=recipe.weight_decay),
-        loss=keras().losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.label_smoothing
+        optimizer=keras().optimizers.AdamW(
+            rate,
+            weight_decay=recipe.weight_decay,
+            use_ema=recipe.average > 0,
+            ema_momentum=momentum,
         ),
+        loss=keras().losses.CategoricalCrossentropy(from_logits=True),
         # XLA's convolutions are slower than oneDNN's on a CPU.
         jit_compile=False,
     )
     return model
+
+
+def _taught(course: Course, pixels: FloatArray) -> FloatArray | None:
+    """Return what the teachers say to a batch; None without teachers."""
+    if not course.teachers:
+        return None
+    logits = tuple(np.asarray(t.predict_on_batch(pixels), np.float32) for t in course.teachers)
+    return mean_answer(logits, course.recipe.teacher_temperature)
 
 
 def _measure(model: Any, val: Examples, recipe: Recipe) -> tuple[float, float]:  # noqa: ANN401

@@ -19,8 +19,13 @@ def save_curves(path: Path, history: tuple[Epoch, ...]) -> None:
     losses, errors = figure.subplots(1, 2)
     numbers = [epoch.number for epoch in history]
     losses.plot(numbers, [e.loss for e in history], label="loss, training, distorted")
-    losses.plot(numbers, [e.val_nll for e in history], label="-log likelihood, held back")
-    errors.plot(numbers, [100 * (1 - e.val_accuracy) for e in history], label="error %, held back")
+    held = [
+        (e.number, e.val_nll, 100 * (1 - e.val_accuracy))
+        for e in history
+        if e.val_nll is not None and e.val_accuracy is not None
+    ]
+    losses.plot([h[0] for h in held], [h[1] for h in held], label="-log likelihood, held back")
+    errors.plot([h[0] for h in held], [h[2] for h in held], label="error %, held back")
     for axes in (losses, errors):
         axes.set_yscale("log")
         axes.set_xlabel("epoch")

@@ -27,8 +27,9 @@ from cloud.train.batches import (
     make_batch,
     plain_inputs,
 )
-from cloud.train.command import Trained, load_examples, prepared, train
-from cloud.train.fit import Epoch, fit
+from cloud.train.command import Trained, train
+from cloud.train.fit import Course, Epoch, fit
+from cloud.train.material import load_examples, prepared
 from cloud.train.recipe import Recipe, make_recipe
 from tests.drawn_folder import LABELS, PROFILE, draw, full_folder
 
@@ -71,7 +72,7 @@ def examples() -> Examples:
 @pytest.fixture(scope="module")
 def trained(profile: str, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     out = tmp_path_factory.mktemp("out") / "drawn.tflite"
-    return train(profile, folder, out, terms="mine", console=quiet(), **SMALL.model_dump())
+    return train(profile, folder, out, terms="mine", console=quiet(), changes=SMALL.model_dump())
 
 
 def test_a_few_epochs_make_a_model_that_the_device_runs(trained: Trained, folder: Path) -> None:
@@ -112,7 +113,7 @@ def test_a_finished_checkpoint_gives_the_same_bytes_again(
     before = trained.model.read_bytes()
     trained.model.unlink()
     again = train(
-        profile, folder, trained.model, terms="mine", console=quiet(), **SMALL.model_dump()
+        profile, folder, trained.model, terms="mine", console=quiet(), changes=SMALL.model_dump()
     )
     assert again.history == trained.history
     assert trained.model.read_bytes() == before
@@ -123,7 +124,7 @@ def test_another_recipe_does_not_take_up_the_checkpoint(
 ) -> None:
     changed = SMALL.model_copy(update={"seed": 9}).model_dump()
     with pytest.raises(BadContentError, match="checkpoint of another recipe"):
-        train(profile, folder, trained.model, console=quiet(), **changed)
+        train(profile, folder, trained.model, console=quiet(), changes=changed)
 
 
 def test_a_float_reference_runs_in_the_same_engine(
@@ -133,7 +134,7 @@ def test_a_float_reference_runs_in_the_same_engine(
     out = trained.model.with_name("reference.tflite")
     source = trained.model.with_name("drawn.checkpoint")
     source.rename(out.with_name("reference.checkpoint"))
-    train(profile, folder, out, precision="float16", console=quiet(), **SMALL.model_dump())
+    train(profile, folder, out, precision="float16", console=quiet(), changes=SMALL.model_dump())
     out.with_name("reference.checkpoint").rename(source)
     engine = Engine(read_model(out))
     assert engine.input_size == (24, 24)
@@ -160,9 +161,8 @@ def test_an_interrupted_run_goes_on(examples: Examples, tmp_path: Path) -> None:
 
     def run(on_epoch: object) -> tuple[Epoch, ...]:
         assert callable(on_epoch)
-        _, history = fit(
-            examples, examples, recipe, STILL, tmp_path, "data", lambda *_: None, on_epoch
-        )
+        course = Course(examples, examples, recipe, STILL, tmp_path, "data")
+        _, history = fit(course, lambda *_: None, on_epoch)
         return history
 
     with pytest.raises(StopError):
@@ -187,7 +187,7 @@ def test_poor_or_foreign_data_is_refused_before_training(
     with pytest.raises(BadContentError, match="class 'disc' is not in profile traffic-signs"):
         train("traffic-signs", folder, tmp_path / "m.tflite", console=quiet())
     with pytest.raises(BadContentError, match=r"recipe: epochs: .*\(got '0'\)"):
-        train(profile, folder, tmp_path / "m.tflite", console=quiet(), epochs=0)
+        train(profile, folder, tmp_path / "m.tflite", console=quiet(), changes={"epochs": 0})
 
 
 def test_without_tensorflow_the_remedy_is_named(
@@ -195,7 +195,7 @@ def test_without_tensorflow_the_remedy_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(UnavailableError, match=r"pip install '\.\[train\]'"):
-        fit(examples, examples, SMALL, STILL, tmp_path, "d", lambda *_: None, lambda _: None)
+        fit(Course(examples, examples, SMALL, STILL, tmp_path, "d"), lambda *_: None, print)
 
 
 def test_splits_are_made_where_missing_and_said(folder: Path) -> None:
@@ -219,7 +219,7 @@ def test_classes_take_the_profiles_order(folder: Path, profile: str) -> None:
     assert kept.labels == tuple(reversed(LABELS))
     assert np.bincount(kept.classes).tolist() == [8, 8, 8]
     assert kept.classes[0] == 2
-    assert kept.mirrors == (1, 0, -1)
+    assert kept.mirrors == (1, 0, -1, -1)
 
 
 def test_rare_classes_are_drawn_more_often(examples: Examples) -> None:

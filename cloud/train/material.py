@@ -1,0 +1,199 @@
+"""What a training run learns from: folders to examples, with everything refused said. Shell."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from rich.console import Console
+
+from agent.contract.errors import BadContentError
+from agent.contract.messages import NONE_OF_THESE
+from agent.contract.profile import Profile
+from cloud.data import (
+    TRAIN,
+    VAL,
+    DataFolder,
+    decode,
+    read_folder,
+    split_by_image,
+    split_by_track,
+)
+from cloud.scenes import held_back, pictures, read_scenes
+from cloud.train.background import background_patches
+from cloud.train.batches import Examples
+
+MIN_IMAGES: Final = 4
+"""Training images that each class needs at least."""
+PLAIN: Final[dict[str, Any]] = {"markup": False, "soft_wrap": True}
+"""For lines with file names: brackets are theirs, and logs keep them whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where a training run learns from."""
+
+    data: Path
+    """See `cloud.data.read_folder`; class names must be the profile's labels."""
+    background: Path | None = None
+    """Road scenes (see `cloud.scenes`): what is no object, for the answer "none of these"."""
+    everything: bool = False
+    """True: learn from the images that were held back, too, when nothing is left to choose."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """Decoded examples, and where they come from."""
+
+    train: Examples
+    val: Examples
+    """Held-back images; where everything is learned from, the same images, seen in training."""
+    refused: tuple[str, ...]
+    """Images that could not be used, and why."""
+    origin: str
+    """For the manifest."""
+    sha256: str
+    """Of all annotations."""
+
+
+def gather(sources: Sources, task: Profile, seed: int, console: Console) -> Material:
+    """Read and decode all that a run learns from.
+
+    Raises:
+        BadContentError: a folder is wrong, or holds too little.
+        UnavailableError: a file cannot be read.
+    """
+    folder = prepared(read_folder(sources.data), seed, console)
+    with_none = sources.background is not None or NONE_OF_THESE in folder.labels
+    kept, refused = load_examples(folder, task, TRAIN, with_none)
+    held, also_refused = load_examples(folder, task, VAL, with_none)
+    missing = tuple(f"{name}: not in the folder" for name in folder.missing)
+    refused = (*missing, *refused, *also_refused)
+    _refuse_poor(kept, folder.root)
+    if not len(held):
+        raise BadContentError(f"{folder.root}: no readable image in split {VAL!r}")
+    splits = f"{TRAIN} and {VAL}" if sources.everything else TRAIN
+    origin, digest = f"{folder.root.resolve().name} {splits}", folder.sha256
+    if sources.everything:
+        kept = kept.joined(held)
+    if sources.background:
+        seen, unseen, digest_there, unreadable = load_background(sources.background, kept)
+        kept, held = kept.joined(seen), held.joined(unseen)
+        refused = (*refused, *unreadable)
+        origin += f"; none of these: {sources.background.resolve().name}"
+        digest = hashlib.sha256(f"{digest} {digest_there}".encode()).hexdigest()
+    for line in refused:
+        console.print(f"refused {line}", style="yellow", **PLAIN)
+    where = "seen in training as well" if sources.everything else "held back"
+    console.print(
+        f"{len(kept)} images to learn from, {len(held)} {where}, {len(kept.labels)} answers"
+    )
+    return Material(kept, held, refused, origin, digest)
+
+
+def prepared(folder: DataFolder, seed: int, console: Console) -> DataFolder:
+    """Return the folder with splits, and say so where they had to be made."""
+    if folder.splits:
+        return folder
+    by_track = split_by_track(folder, seed)
+    if by_track.splits:
+        console.print(
+            f"no split column: about a fifth of each class's tracks are held back as {VAL}"
+        )
+        return by_track
+    console.print(
+        f"no split and no track column: images are held back as {VAL} one by one; if several show"
+        " the same object, its figures are too good",
+        style="yellow",
+    )
+    return split_by_image(folder, seed)
+
+
+def load_examples(
+    folder: DataFolder, profile: Profile, split: str, with_none: bool = False
+) -> tuple[Examples, tuple[str, ...]]:
+    """Decode a split, with classes in the profile's order.
+
+    Args:
+        folder: With splits.
+        profile: Names the classes.
+        split: Which images.
+        with_none: True: "none of these" is the last answer.
+
+    Returns:
+        The examples, and the names of images that could not be used with the reason.
+
+    Raises:
+        BadContentError: class names are not the profile's labels, or there is no such split.
+    """
+    unknown = sorted(set(folder.labels) - set(profile.labels) - {NONE_OF_THESE})
+    if unknown:
+        raise BadContentError(
+            f"{folder.root}: class {unknown[0]!r} is not in profile {profile.name}; names in"
+            " classes.csv and labels of the profile must be the same"
+        )
+    found = list(decode(folder, folder.of(split)))
+    kept = [(sample, image) for sample, image in found if not isinstance(image, str)]
+    refused = tuple(f"{sample.name}: {why}" for sample, why in found if isinstance(why, str))
+    labels = (*profile.labels, NONE_OF_THESE) if with_none else profile.labels
+    mirrors = [labels.index(c.mirror) if c.mirror else -1 for c in profile.classes]
+    examples = Examples(
+        tuple(image for _, image in kept),
+        tuple(sample.box(image) for sample, image in kept),
+        np.array([labels.index(folder.labels[sample.index]) for sample, _ in kept], np.int64),
+        labels,
+        # What is nothing stays nothing, whatever way it is turned.
+        (*(c.symmetry for c in profile.classes), "both"),
+        (*mirrors, -1),
+    )
+    return examples, refused
+
+
+def load_background(root: Path, like: Examples) -> tuple[Examples, Examples, str, tuple[str, ...]]:
+    """Cut what is no object out of road scenes.
+
+    Args:
+        root: See `cloud.scenes.read_scenes`.
+        like: Gives the classes.
+
+    Returns:
+        Patches of the scenes that training may see, patches of those held back, the hash of the
+        annotations, and the scenes that could not be used with the reason.
+    """
+    folder = read_scenes(root)
+    held = held_back(folder.scenes)
+    sides: dict[bool, list[tuple[Any, Any]]] = {True: [], False: []}
+    refused = []
+    for scene, image in pictures(folder.scenes):
+        if isinstance(image, str):
+            refused.append(image)
+            continue
+        # Each scene has its own chance: what is cut from it does not depend on the others.
+        rng = np.random.default_rng(list(scene.name.encode()))
+        boxes = tuple(marked.box for marked in scene.objects)
+        for patch in background_patches(image, boxes, rng):
+            sides[scene.name in held].append((patch.image, patch.box))
+    seen, unseen = (_nothing(sides[side], like) for side in (False, True))
+    return seen, unseen, folder.sha256, tuple(refused)
+
+
+def _nothing(cuts: list[tuple[Any, Any]], like: Examples) -> Examples:
+    classes = np.full(len(cuts), like.labels.index(NONE_OF_THESE), np.int64)
+    return Examples(
+        tuple(image for image, _ in cuts), tuple(box for _, box in cuts), classes,
+        like.labels, like.symmetries, like.mirrors,
+    )  # fmt: skip
+
+
+def _refuse_poor(examples: Examples, data: Path) -> None:
+    counts = np.bincount(examples.classes, minlength=len(examples.labels))
+    poor = [
+        f"{label!r} {n}"
+        for label, n in zip(examples.labels, counts, strict=True)
+        if n < MIN_IMAGES and label != NONE_OF_THESE
+    ]
+    if poor:
+        raise BadContentError(
+            f"{data}: too few images to learn from (need {MIN_IMAGES} a class): {', '.join(poor)}"
+        )
