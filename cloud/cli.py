@@ -147,6 +147,12 @@ def train(
             help="A model file of an earlier run: its recipe again, on held-back images as well.",
         ),
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="A model file that learns more from DATA.")
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(help="With --start: a folder of what it knew before.")
+    ] = None,
     change: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; repeatable."),
@@ -161,7 +167,7 @@ def train(
 
     fit(
         profile, data, out, background=background, teachers=tuple(teacher or ()),
-        development=final, terms=terms,
+        development=final, start=start, replay=replay, terms=terms,
         changes={**parse_changes(change or ()), "epochs": epochs, "seed": seed},
     )  # fmt: skip
 
