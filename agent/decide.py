@@ -28,7 +28,7 @@ class Policy:
     min_side: int
     """Regions smaller than this many pixels tell nobody anything."""
     class_thresholds: Mapping[str, float] = field(default_factory=dict)
-    """From advice, within the device's limits; replaces `threshold` for its class."""
+    """From the model and advice, within the device's limits; replaces `threshold` for its class."""
     wanted: frozenset[str] = frozenset()
     """Classes that advice asks for."""
 

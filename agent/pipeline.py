@@ -80,7 +80,7 @@ class Pipeline:
         self._device = parts.config.device
         self._clock = parts.clock
         self._orders = parts.twin.orders
-        self._policy = policy_of(self._orders, self._limits)
+        self._policy = self._fresh_policy()
         self._settings = self._orders.settings
         self._budget = self._fresh_budget(levels)
         self.counters = Counters()
@@ -123,12 +123,16 @@ class Pipeline:
         if orders is self._orders:
             return
         self._orders = orders
-        self._policy = policy_of(orders, self._limits)
+        self._policy = self._fresh_policy()
         if orders.settings is not self._settings:
             self._settings = orders.settings
             self._budget = self._fresh_budget(self.levels)
             for lane in self._lanes.values():
                 lane.tracker.min_hits = self._settings.min_hits
+
+    def _fresh_policy(self) -> Policy:
+        manifest = self._engine.model.manifest
+        return policy_of(self._orders, self._limits, manifest.thresholds if manifest else {})
 
     def _fresh_budget(self, levels: tuple[float, float] | None) -> Budget:
         now = self._clock.monotonic()
@@ -221,9 +225,16 @@ def too_soon(frame: Frame, last: float, max_fps: float) -> bool:
     return max_fps > 0 and not frame.still and 0 <= frame.captured_at - last < 0.99 / max_fps
 
 
-def policy_of(orders: Orders, limits: Limits) -> Policy:
-    """Return the policy in force: settings, with advice held within the device's limits."""
+def policy_of(orders: Orders, limits: Limits, by_class: Mapping[str, float]) -> Policy:
+    """Return the policy in force: settings and advice, held within the device's limits.
+
+    Args:
+        orders: Settings and advice.
+        limits: The device's own.
+        by_class: The model's margin thresholds (0..1); advice replaces them class by class.
+    """
     settings, advice = orders.settings, orders.advice
+    thresholds = {**by_class, **(advice.thresholds if advice else {})}
     return Policy(
         threshold=settings.threshold,
         audit_share=settings.audit_share,
@@ -231,10 +242,8 @@ def policy_of(orders: Orders, limits: Limits) -> Policy:
         duplicate_bits=settings.duplicate_bits,
         min_side=settings.min_side,
         class_thresholds={
-            label: held_threshold(value, limits) for label, value in advice.thresholds.items()
-        }
-        if advice
-        else {},
+            label: held_threshold(value, limits) for label, value in thresholds.items()
+        },
         wanted=frozenset(advice.wanted) if advice else frozenset(),
     )
 

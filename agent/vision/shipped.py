@@ -38,6 +38,11 @@ def load_profile(name_or_path: str) -> Profile:
     return parse_profile(read_toml(path), str(path))
 
 
+def shipped_models() -> tuple[Path, ...]:
+    """Return the paths of the shipped model files, sorted."""
+    return tuple(sorted(MODELS.glob("*.tflite")))
+
+
 def shipped_model(name: str) -> Path:
     """Return the path of a shipped model file, by its name in `agent/models`.
 
