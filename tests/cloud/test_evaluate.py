@@ -12,7 +12,8 @@ from cloud.calibration import (
     fit_temperature,
     negative_log_likelihood,
 )
-from cloud.evaluate import Report, evaluate, match_classes, report_json
+from cloud.evaluate import evaluate, match_classes
+from cloud.report import Report, report_json
 from tests.drawn_folder import full_folder
 
 MODEL = shipped_model("traffic-signs.tflite")
