@@ -187,14 +187,14 @@ def show(signs: Signs, found: dict[str, object]) -> None:
     print("  goals, by the device's signal: AUROC >= 0.97, caught >= 80 %\n")
     print(
         f"{'spoilt by':16}{'accuracy at severity 1 .. 5':34}{'all':>6}{'ECE':>7}{'NLL':>8}"
-        f"{'AUROC':>8}  {'caught at 5 %':23}of ideal"
+        f"{'AUROC':>8}  {'caught at 5 %':25}of ideal"
     )
     for kind in kinds:
         steps = "".join(f"{cells[f'{kind.name}:{s}']['accuracy']:6.1%} " for s in SEVERITIES)
         own = kind.rankings[0]
         print(
             f"{kind.name:16}{steps:34}{kind.accuracy:6.1%}{kind.ece:7.2%}{kind.nll:8.4f}"
-            f"{area(own.auroc):>8}  {share(own.caught, own.caught_interval):23}"
+            f"{area(own.auroc):>8}  {share(own.caught, own.caught_interval):25}"
             f"{share(own.of_ideal)}"
         )
     print(

@@ -48,7 +48,7 @@ JPEG: Final = (40, 28, 20, 14, 10)
 JPEG_SIDE: Final = 48
 LOW_RESOLUTION: Final = (22, 18, 15, 12, 10)
 """Pixels that are left of the object's side."""
-OCCLUSION: Final = (0.08, 0.15, 0.22, 0.3, 0.38)
+OCCLUSION: Final = (0.06, 0.11, 0.16, 0.22, 0.28)
 """Share of the object that is hidden."""
 
 Rng = np.random.Generator
@@ -145,10 +145,10 @@ def _rain(image: Image, box: Box, size: float, step: int, rng: Rng) -> Image:
         x, y = rng.uniform(0, width), rng.uniform(-0.2, 1) * height
         length = rng.uniform(0.12, 0.35) * CANVAS
         end = (round(x + lean * length), round(y + length))
-        cv2.line(streaks, (round(x), round(y)), end, float(rng.uniform(30, 110)), 1, cv2.LINE_AA)
+        cv2.line(streaks, (round(x), round(y)), end, float(rng.uniform(25, 95)), 1, cv2.LINE_AA)
     spoilt = _clipped(spoilt + np.float32(strength**0.5) * _fitted(streaks, image)[..., None])
     drops = np.zeros((height, width), np.uint8)
-    for _ in range(rng.poisson(strength * 5 * width * height / CANVAS**2)):
+    for _ in range(rng.poisson(strength * 4 * width * height / CANVAS**2)):
         at = (int(rng.integers(0, width)), int(rng.integers(0, height)))
         across = rng.uniform(0.03, 0.09) * CANVAS
         cv2.ellipse(drops, at, (round(across), round(1.3 * across)), 0, 0, 360, 255, -1)

@@ -78,7 +78,7 @@ def test_small_and_large_signs_suffer_alike(kind: Kind) -> None:
     assert small == pytest.approx(large, rel=0.35)
 
 
-@pytest.mark.parametrize("share", [(1, 0.08), (5, 0.38)])
+@pytest.mark.parametrize("share", [(1, 0.06), (5, 0.28)])
 def test_so_much_is_hidden(share: tuple[int, float]) -> None:
     white = np.full((100, 100, 3), 255, np.uint8)
     box = Box(10, 10, 90, 90)
