@@ -129,20 +129,6 @@ def unreadable(picture: Picture) -> Picture:
     return sample, np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
 
 
-def scored(outcomes: Outcomes, score: str) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Return one of `SCORES` for each input, high for what is no sure sign of a class.
-
-    Margin and probability are those of the best class: where the answer is "none of these", its
-    margin lies below 0, for a sure "none" is as far from a sure sign as anything can be.
-    """
-    none, margin = outcomes.column("guess") == NONE, outcomes.column("margin")
-    if score == "1 - margin":
-        return np.where(none, 1 + margin, 1 - margin)
-    if score == "1 - probability":
-        return 1 - outcomes.column("score") + np.where(none, margin, 0)
-    return outcomes.column(score)
-
-
 def compared(kind: str, known: Outcomes, unknown: Outcomes, engine: Engine) -> Unknown:
     """Return how well each score tells the unknown from the known."""
     both = Outcomes.of([*known.each, *unknown.each])
@@ -152,7 +138,7 @@ def compared(kind: str, known: Outcomes, unknown: Outcomes, engine: Engine) -> U
         if score == "none" and not knows_none(engine):
             told.append(Told(score, None, None))
             continue
-        values = scored(both, score)
+        values = both.strangeness(score)
         interval = bootstrap(
             both.groups,
             lambda drawn, v=values: auroc(v[drawn], strange[drawn]),  # type: ignore[misc]

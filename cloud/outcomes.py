@@ -126,6 +126,22 @@ class Outcomes:
             return 1 - self.column("score")
         return self.column(signal)
 
+    def strangeness(self, score: str) -> Column:
+        """Return how far each image is from a sure sign of a class; high for the unknown.
+
+        Margin and probability are those of the best class: where the answer is "none of these",
+        its margin lies below 0, for a sure "none" is as far from a sure sign as can be.
+
+        Args:
+            score: One of `SIGNALS`, or a field of `Outcome`.
+        """
+        none, margin = self.column("guess") == NONE, self.column("margin")
+        if score == "1 - margin":
+            return 1 - np.where(none, -margin, margin)
+        if score == "1 - probability":
+            return 1 - (self.column("score") - np.where(none, margin, 0.0))
+        return self.column(score)
+
     def accuracy_interval(self) -> Interval:
         """Return the 95 % interval of the accuracy over groups."""
         right = ~self.wrong

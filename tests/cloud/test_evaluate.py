@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from agent.contract.errors import BadContentError
+from agent.contract.manifest import append_metadata, read_metadata
 from agent.contract.messages import NONE_OF_THESE
 from agent.vision.shipped import shipped_model
 from cloud.calibration import (
@@ -115,6 +116,29 @@ def test_the_report_adds_up(by_name: Report) -> None:
     assert document["uncertainty"] == "1 - margin"
     assert document["none_rate"] == 0
     assert document["invoke_us"] > 0
+
+
+@pytest.mark.data
+def test_none_of_these_counts_as_an_answer(data_dir: Path, tmp_path: Path, by_name: Report) -> None:
+    # The shipped network with its last output relabelled, on data whose last class is so called.
+    data = MODEL.read_bytes()
+    labels, manifest = read_metadata(data)
+    assert labels
+    assert manifest
+    with zipfile.ZipFile(MODEL) as appended:
+        bare = data[: min(entry.header_offset for entry in appended.infolist())]
+    model = tmp_path / "none.tflite"
+    model.write_bytes(append_metadata(bare, (*labels[:-1], NONE_OF_THESE), manifest))
+    last = len(labels) - 1
+    root = gtsrb_part(
+        tmp_path, data_dir / "gtsrb", lambda n, name: NONE_OF_THESE if n == last else name
+    )
+    report = evaluate(model, root, "val")
+    assert (report.matched_by, report.errors) == ("name", by_name.errors)
+    assert (report.accuracy, report.ece) == (by_name.accuracy, by_name.ece)
+    assert report.nll == pytest.approx(by_name.nll, rel=1e-3)
+    assert report.per_class[NONE_OF_THESE] == by_name.per_class[labels[-1]]
+    assert report.none_rate == report.per_class[NONE_OF_THESE].n / report.n > 0
 
 
 @pytest.mark.data

@@ -59,6 +59,23 @@ def test_figures_by_hand() -> None:
     assert found.caught("1 - margin", 0.6) == 1.0
 
 
+def test_a_sure_none_is_stranger_than_any_sign() -> None:
+    # Best class 0.9 before 0.05; 0.5 before 0.4; "none" 0.6 before 0.3; "none" 0.95 before 0.03.
+    found = Outcomes.of(
+        [
+            said(0, 0, 0.85, score=0.9),
+            said(0, 0, 0.1, score=0.5),
+            said(-1, -1, 0.3, score=0.6),
+            said(-1, -1, 0.92, score=0.95),
+        ]
+    )
+    assert found.strangeness("1 - margin") == pytest.approx([0.15, 0.9, 1.3, 1.92])
+    assert found.strangeness("1 - probability") == pytest.approx([0.1, 0.5, 0.7, 0.97])
+    assert found.strangeness("energy") == pytest.approx([-0.85, -0.1, -0.3, -0.92])
+    # To the device's choice whom to ask about, a sure "none" is as good as a sure sign.
+    assert found.doubt("1 - margin") == pytest.approx([0.15, 0.9, 0.7, 0.08])
+
+
 def test_the_interval_is_over_groups_and_errorless_figures_are_none() -> None:
     found = Outcomes.of([said(0, 0, 0.9, "a")] * 40)
     assert found.accuracy_interval() == Interval(1.0, 1.0)
