@@ -19,6 +19,8 @@ ASKED_BY: Final = SIGNALS[0]
 """What the device decides by whether to ask: see `agent/decide.py`."""
 ASKED_SHARE: Final = 0.05
 """Share of regions that it is reckoned to send up."""
+ROUNDING: Final = 1e-6
+"""What float32 scores may lack to 1 although the model has no output for "none of these"."""
 Column = npt.NDArray[np.float64]
 
 
@@ -54,11 +56,10 @@ def outcome(prediction: Prediction, truth: int, group: str) -> Outcome:
         group: The track, or the image's name.
     """
     scores = prediction.scores.astype(np.float64)
-    # A model without that output leaves rounding errors here.
     lacking = 1 - float(scores.sum())
-    none = prediction.score if prediction.index == NONE else lacking if lacking > 1e-5 else 0.0
+    none = lacking if lacking > ROUNDING else 0.0
     every = np.append(scores, none)
-    right = none if truth == NONE else float(scores[truth])
+    right = max(ROUNDING, none) if truth == NONE else float(scores[truth])
     return Outcome(
         truth=truth,
         guess=prediction.index,
