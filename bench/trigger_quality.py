@@ -4,7 +4,8 @@
                                     [--sheet FILE]
 
 Held-back GTSRB signs, all of them clean, each N-th frame of every track spoilt by each of the 40
-cells of `cloud.corrupt` (8 kinds, 5 severities, seed 1). Intervals: 95 %, bootstrap over tracks.
+cells of `cloud.corrupt` (8 kinds, 5 severities, seed 1). The figures of a kind are those of its
+five severities pooled. Intervals: 95 %, bootstrap over tracks.
 `--sheet` draws what the corruptions look like on two signs, and measures nothing.
 
 Goals: ECE <= 1 % clean and <= 3 % spoilt (the mean over the 40 cells); by the device's calibrated
@@ -175,8 +176,8 @@ def show(signs: Signs, found: dict[str, object]) -> None:
     assert isinstance(cells, dict)
     print(f"{signs.name}, {len(signs.engine.labels)} classes")
     print(
-        f"clean: {clean.n:,} held-back signs; spoilt: {found['pictures_a_cell']:,} of them (each"
-        f" frame {found['every']} of every track) x 40 cells\n"
+        f"clean: {clean.n:,} held-back signs; spoilt: {found['pictures_a_cell']:,} of them (one"
+        f" frame in {found['every']} of every track) x 40 cells\n"
     )
     print(
         f"clean    accuracy {clean.accuracy:.2%} [{clean.accuracy_interval.low:.2%},"
