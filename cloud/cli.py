@@ -179,18 +179,25 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="One split; without it all images.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Label file of a stock model.")] = None,
     whole_images: Annotated[bool, typer.Option(help="Leave annotated boxes aside.")] = False,
+    corrupt: Annotated[
+        str | None,
+        typer.Option(metavar="KIND:SEVERITY", help="Spoil the images first, as by fog:3."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Measure a model file with the device's own code."""
+    from cloud.corrupt import parse_corruption
     from cloud.evaluate import evaluate as measure
-    from cloud.evaluate import report_json
+    from cloud.report import report_json, report_text
 
-    report = measure(model, data, split, whole_images=whole_images, labels_path=labels)
+    spoilt = parse_corruption(corrupt) if corrupt else None
+    report = measure(
+        model, data, split, whole_images=whole_images, labels_path=labels, corruption=spoilt
+    )
     if json:
         typer.echo(report_json(report))
         return
-    typer.echo(f"accuracy {report.accuracy:.4%} ({report.errors} errors of {report.n})")
-    typer.echo(f"ece {report.ece:.4f}, nll {report.nll:.4f}, split {report.split}")
+    typer.echo(report_text(report))
     for line in (*report.notes, *(f"refused {r}" for r in report.refused)):
         typer.echo(line, err=True)
 
