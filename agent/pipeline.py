@@ -13,6 +13,7 @@ from agent.budget import Budget, daily
 from agent.contract.codec import Look, encode_look
 from agent.contract.config import DeviceConfig, Limits, Settings, held_threshold
 from agent.contract.ids import new_id
+from agent.contract.manifest import ModelManifest
 from agent.contract.messages import LookMeta, Reason, ScoredLabel
 from agent.contract.profile import Profile
 from agent.counters import Counters
@@ -131,8 +132,7 @@ class Pipeline:
                 lane.tracker.min_hits = self._settings.min_hits
 
     def _fresh_policy(self) -> Policy:
-        manifest = self._engine.model.manifest
-        return policy_of(self._orders, self._limits, manifest.thresholds if manifest else {})
+        return policy_of(self._orders, self._limits, self._engine.model.manifest)
 
     def _fresh_budget(self, levels: tuple[float, float] | None) -> Budget:
         now = self._clock.monotonic()
@@ -225,16 +225,20 @@ def too_soon(frame: Frame, last: float, max_fps: float) -> bool:
     return max_fps > 0 and not frame.still and 0 <= frame.captured_at - last < 0.99 / max_fps
 
 
-def policy_of(orders: Orders, limits: Limits, by_class: Mapping[str, float]) -> Policy:
+def policy_of(orders: Orders, limits: Limits, manifest: ModelManifest | None) -> Policy:
     """Return the policy in force: settings and advice, held within the device's limits.
 
     Args:
         orders: Settings and advice.
         limits: The device's own.
-        by_class: The model's margin thresholds (0..1); advice replaces them class by class.
+        manifest: The model's own thresholds; advice replaces those for margins class by class.
     """
     settings, advice = orders.settings, orders.advice
-    thresholds = {**by_class, **(advice.thresholds if advice else {})}
+    unknown = manifest.unknown if manifest else None
+    thresholds = {
+        **(manifest.thresholds if manifest else {}),
+        **(advice.thresholds if advice else {}),
+    }
     return Policy(
         threshold=settings.threshold,
         audit_share=settings.audit_share,
@@ -245,6 +249,7 @@ def policy_of(orders: Orders, limits: Limits, by_class: Mapping[str, float]) -> 
             label: held_threshold(value, limits) for label, value in thresholds.items()
         },
         wanted=frozenset(advice.wanted) if advice else frozenset(),
+        unknown_above=unknown.threshold if unknown else math.inf,
     )
 
 

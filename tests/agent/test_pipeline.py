@@ -1,4 +1,5 @@
 import io
+import math
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 from securesystemslib.signer import CryptoSigner
 
 from agent.contract.config import Limits, Settings, parse_config
-from agent.contract.manifest import append_metadata
+from agent.contract.manifest import ModelManifest, UnknownSpec, append_metadata
 from agent.contract.messages import AdviceBody
 from agent.device import build_vision
 from agent.journal import Journal
@@ -103,8 +104,15 @@ def test_thresholds_of_the_model_replace_the_setting_and_advice_replaces_them(
 def test_thresholds_of_the_model_are_held_within_the_limits() -> None:
     limits = Limits(min_threshold=0.2, max_threshold=0.8)
     orders = Orders(Settings(), AdviceBody(thresholds={"Yield": 0.5}, based_on=9), 1e12)
-    policy = policy_of(orders, limits, {"Stop": 1.0, "Yield": 0.3, "No entry": 0.0})
+    manifest = ModelManifest(
+        name="m",
+        thresholds={"Stop": 1.0, "Yield": 0.3, "No entry": 0.0},
+        unknown=UnknownSpec(threshold=-3.5, kept=9_900),
+    )
+    policy = policy_of(orders, limits, manifest)
     assert policy.class_thresholds == {"Stop": 0.8, "Yield": 0.5, "No entry": 0.2}
+    assert policy.unknown_above == -3.5
+    assert policy_of(orders, limits, None).unknown_above == math.inf
 
 
 def test_kept_looks_reach_the_disk_and_cost_budget(tmp_path: Path) -> None:
