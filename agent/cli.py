@@ -95,11 +95,15 @@ def run_command(
     log_level: Annotated[
         LogLevel | None, typer.Option(help="In place of the settings' level.")
     ] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Draw what is seen into PNG files, 2,000 at most."),
+    ] = None,
 ) -> None:  # fmt: skip
     """Watch the cameras: recognise, ask, be answered."""
     from agent.commands.run import run
 
-    raise typer.Exit(run(config, until_settled, log_level.value if log_level else None))
+    raise typer.Exit(run(config, until_settled, log_level.value if log_level else None, draw))
 
 
 @app.command("classify")

@@ -24,7 +24,7 @@ from agent.contract.topics import Channel, Topics
 from agent.device import build_vision
 from agent.journal import Journal
 from agent.notebook import Notebook
-from agent.pipeline import Parts, Pipeline
+from agent.pipeline import Observer, Parts, Pipeline
 from agent.report import Reporter
 from agent.session import Session
 from agent.spool import Spool
@@ -51,8 +51,11 @@ class Daemon:
             An absent camera, broker or trust repository is a reported state, not an error.
     """
 
-    def __init__(self, config: DeviceConfig, clock: Clock) -> None:
+    def __init__(
+        self, config: DeviceConfig, clock: Clock, observer: Observer | None = None
+    ) -> None:
         """Build the parts and prove the model on a golden input."""
+        self._observer = observer
         self.config = config
         self._clock = clock
         state = Path(config.state_dir)
@@ -80,7 +83,10 @@ class Daemon:
         ]
         self._session = self._make_session()
         self.journal = Journal(self.spool, self.notebook, self._session.wake)
-        parts = Parts(engine, classifier, profile, lanes, self.journal, self.twin, config, clock)
+        parts = Parts(
+            engine, classifier, profile, lanes, self.journal, self.twin, config, clock,
+            self._observer,
+        )  # fmt: skip
         self.pipeline = Pipeline(parts, self.notebook.fact("budget"))
         self._reporter = Reporter(
             config=config,

@@ -3,7 +3,7 @@
 import math
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,7 +28,7 @@ from agent.vision.predict import Classifier
 from agent.vision.preprocess import region_hash
 from agent.vision.propose import Proposer
 from agent.vision.scores import top_k
-from agent.vision.tracker import Sighting, Tracker
+from agent.vision.tracker import Sighting, Tracked, Tracker
 from agent.vision.types import Frame, Prediction
 
 TOP: Final = 5
@@ -52,6 +52,9 @@ class Lane:
     """Unix seconds of the newest frame that was classified."""
 
 
+Observer = Callable[[Frame, Tracked], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a pipeline is made of."""
@@ -64,6 +67,8 @@ class Parts:
     twin: Twin
     config: DeviceConfig
     clock: Clock
+    observer: Observer | None = None
+    """Sees each frame with what was tracked in it; for setting a camera up."""
 
 
 class Pipeline:
@@ -80,6 +85,7 @@ class Pipeline:
         self._limits = parts.config.limits
         self._device = parts.config.device
         self._clock = parts.clock
+        self._observer = parts.observer
         self._orders = parts.twin.orders
         self._policy = self._fresh_policy()
         self._settings = self._orders.settings
@@ -102,6 +108,8 @@ class Pipeline:
         regions = lane.proposer.propose(frame.image)
         predictions = [self._classifier.classify(frame.image, region) for region in regions]
         tracked = lane.tracker.update(frame, predictions)
+        if self._observer:
+            self._observer(frame, tracked)
         for sighting in (*tracked.opened, *tracked.closed):
             self._journal.add(self._note(sighting))
         for prediction, sighting in tracked.pairs:

@@ -16,11 +16,14 @@ from agent.base.clock import SystemClock
 from agent.config_file import load_config
 from agent.contract.redact import redacted
 from agent.daemon import Daemon
+from agent.draw import Sketcher
 from agent.spool import read_spool
 
 OK: Final = 0
 FAILED: Final = 1
 GAVE_UP: Final = 3
+MOST_DRAWN: Final = 2_000
+"""Pictures that `--draw` writes at most."""
 
 
 class Level(logging.Filter):
@@ -48,7 +51,12 @@ class Lines(logging.Formatter):
         return redacted(super().format(record))
 
 
-def run(config_path: Path, until_settled: float | None, log_level: str | None) -> int:
+def run(
+    config_path: Path,
+    until_settled: float | None,
+    log_level: str | None,
+    draw: Path | None = None,
+) -> int:
     """Watch the cameras until told to stop.
 
     Args:
@@ -56,6 +64,7 @@ def run(config_path: Path, until_settled: float | None, log_level: str | None) -
         until_settled: Seconds without news after which to give up waiting for receipts and
             verdicts once the sources have ended; None: run for ever.
         log_level: In place of the settings' level.
+        draw: Folder for pictures of what is seen; None: nothing is drawn.
 
     Returns:
         The exit code.
@@ -68,7 +77,8 @@ def run(config_path: Path, until_settled: float | None, log_level: str | None) -
     level = set_up_logging(log_level or config.settings.log_level)
     stop = threading.Event()
     stop_politely(stop)
-    with Daemon(config, SystemClock()) as daemon:
+    observer = Sketcher(draw, MOST_DRAWN) if draw else None
+    with Daemon(config, SystemClock(), observer) as daemon:
         if log_level is None:
             level.wanted = lambda: daemon.twin.orders.settings.log_level
         well = daemon.watch(stop, until_settled=until_settled)
