@@ -22,7 +22,7 @@ from rich.progress import (
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.manifest import ModelManifest
 from agent.vision.engine import read_model
-from agent.vision.shipped import load_profile
+from agent.vision.shipped import MODELS, load_profile
 from cloud.train.batches import IntArray
 from cloud.train.export import Drop, Exported, Precision, Provenance, finish, to_tflite
 from cloud.train.fit import STATE, Course, Epoch, fit
@@ -31,8 +31,10 @@ from cloud.train.model import load_network, with_answers
 from cloud.train.plots import save_confusion, save_curves
 from cloud.train.recipe import Recipe, make_recipe
 
-FURTHER: Final = {"epochs": 8, "learning_rate": 4e-4}
+FURTHER: Final = {"epochs": 30, "learning_rate": 4e-4}
 """Changes to the recipe of a trained model that learns more: short and gentle."""
+SHIPPED_WEIGHTS: Final = Path(__file__).resolve().parents[1] / "weights"
+"""Float weights of shipped models: a device has no use for them."""
 WORST_DROP: Final = 0.05
 """Points of accuracy that export may cost; more is said in red."""
 
@@ -129,7 +131,7 @@ def train(
         chosen,
         task.augmentation,
         _beside(out, ".checkpoint"),
-        _digest(material, (*teachers, *([_beside(start, ".keras")] if start else []))),
+        _digest(material, (*teachers, *([weights_of(start)] if start else []))),
         start=_going_on(start, known, material.train.labels, chosen) if start else None,
         new=material.new if start else None,
         teachers=tuple(load_network(path) for path in teachers),
@@ -188,8 +190,24 @@ def _manifest_of(model: Path) -> ModelManifest:
     return manifest
 
 
+def weights_of(model: Path) -> Path:
+    """Return where a model file's float weights lie: beside it, or here for a shipped one.
+
+    Raises:
+        UnavailableError: nowhere.
+    """
+    name = _beside(model, ".keras")
+    places = [name] + [SHIPPED_WEIGHTS / name.name] * (model.resolve().parent == MODELS)
+    for place in places:
+        if place.is_file():
+            return place
+    raise UnavailableError(
+        f"{name}: no such file; the float weights that training wrote beside the model are needed"
+    )
+
+
 def _going_on(start: Path, known: tuple[str, ...], wanted: tuple[str, ...], recipe: Recipe) -> Any:  # noqa: ANN401 - a keras.Model
-    network = load_network(_beside(start, ".keras"))
+    network = load_network(weights_of(start))
     if network.input_shape[1] != recipe.side:
         raise BadContentError(
             f"{start}: made for {network.input_shape[1]} pixels a side, not {recipe.side}; leave"
