@@ -113,6 +113,8 @@ def epoch_rows(examples: Examples, recipe: Recipe, epoch: int, new: int | None =
     if new is None:
         return epoch_order(examples.classes, recipe.balance, rng)
     fresh = epoch_order(examples.classes[:new], recipe.balance, rng)
+    if new == len(examples):
+        return fresh
     old = new + epoch_order(examples.classes[new:], recipe.balance, rng)
     replayed = round(len(fresh) * recipe.replay_share / (1 - recipe.replay_share))
     return rng.permutation(np.concatenate([fresh, np.resize(old, replayed)]))
