@@ -70,7 +70,8 @@ def train(
 
     Args:
         profile: Name of a shipped profile, or path of a TOML file.
-        data: See `cloud.data.read_folder`; class names must be the profile's labels.
+        data: See `cloud.data.read_folder`; classes are named by labels or aliases of the
+            profile.
         out: The model file to write.
         background: Road scenes (see `cloud.scenes`) from which "none of these" is learned.
         teachers: `.keras` files of trained networks, whose answers are learned as well.
@@ -81,7 +82,8 @@ def train(
         version: Version in the manifest.
         terms: Licence of the weights, in the manifest.
         console: Where progress is shown.
-        changes: Of `cloud.train.recipe.Recipe`, by field; None is no change.
+        changes: Of `cloud.train.recipe.Recipe`, by field, on top of the profile's own; None is no
+            change.
 
     Raises:
         BadContentError: profile, recipe or data are wrong.
@@ -91,10 +93,12 @@ def train(
     _need("tensorflow", "keras", "matplotlib")
     _check_place(out)
     earlier = _manifest_of(development) if development else None
-    chosen = make_recipe(changes or {}, earlier.recipe if earlier else {})
     task = load_profile(profile)
+    if task.notice:
+        console.print(task.notice, style="yellow", **PLAIN)
+    chosen = make_recipe(changes or {}, earlier.recipe if earlier else task.recipe)
     sources = Sources(data, background, everything=earlier is not None)
-    material = gather(sources, task, chosen.seed, console)
+    material = gather(sources, task, console)
     course = Course(
         material.train,
         None if earlier else material.val,

@@ -20,6 +20,7 @@ from cloud.data import (
     split_by_image,
     split_by_track,
 )
+from cloud.naming import with_names
 from cloud.scenes import held_back, pictures, read_scenes
 from cloud.train.background import background_patches
 from cloud.train.batches import Examples
@@ -35,7 +36,7 @@ class Sources:
     """Where a training run learns from."""
 
     data: Path
-    """See `cloud.data.read_folder`; class names must be the profile's labels."""
+    """See `cloud.data.read_folder`; classes are named by labels or aliases of the profile."""
     background: Path | None = None
     """Road scenes (see `cloud.scenes`): what is no object, for the answer "none of these"."""
     everything: bool = False
@@ -57,14 +58,14 @@ class Material:
     """Of all annotations."""
 
 
-def gather(sources: Sources, task: Profile, seed: int, console: Console) -> Material:
+def gather(sources: Sources, task: Profile, console: Console) -> Material:
     """Read and decode all that a run learns from.
 
     Raises:
         BadContentError: a folder is wrong, or holds too little.
         UnavailableError: a file cannot be read.
     """
-    folder = prepared(read_folder(sources.data), seed, console)
+    folder = prepared(with_names(read_folder(sources.data), task), console)
     with_none = sources.background is not None or NONE_OF_THESE in folder.labels
     kept, refused = load_examples(folder, task, TRAIN, with_none)
     held, also_refused = load_examples(folder, task, VAL, with_none)
@@ -74,7 +75,7 @@ def gather(sources: Sources, task: Profile, seed: int, console: Console) -> Mate
     if not len(held):
         raise BadContentError(f"{folder.root}: no readable image in split {VAL!r}")
     splits = f"{TRAIN} and {VAL}" if sources.everything else TRAIN
-    origin, digest = f"{folder.root.resolve().name} {splits}", folder.sha256
+    origin, digest = f"{sources.data.resolve().name} {splits}", folder.sha256
     if sources.everything:
         kept = kept.joined(held)
     if sources.background:
@@ -92,11 +93,14 @@ def gather(sources: Sources, task: Profile, seed: int, console: Console) -> Mate
     return Material(kept, held, refused, origin, digest)
 
 
-def prepared(folder: DataFolder, seed: int, console: Console) -> DataFolder:
-    """Return the folder with splits, and say so where they had to be made."""
+def prepared(folder: DataFolder, console: Console) -> DataFolder:
+    """Return the folder with splits, and say so where they had to be made.
+
+    Always the same ones, whatever the recipe's seed: `evaluate` must find them again.
+    """
     if folder.splits:
         return folder
-    by_track = split_by_track(folder, seed)
+    by_track = split_by_track(folder)
     if by_track.splits:
         console.print(
             f"no split column: about a fifth of each class's tracks are held back as {VAL}"
@@ -107,7 +111,7 @@ def prepared(folder: DataFolder, seed: int, console: Console) -> DataFolder:
         " the same object, its figures are too good",
         style="yellow",
     )
-    return split_by_image(folder, seed)
+    return split_by_image(folder)
 
 
 def load_examples(
@@ -130,8 +134,8 @@ def load_examples(
     unknown = sorted(set(folder.labels) - set(profile.labels) - {NONE_OF_THESE})
     if unknown:
         raise BadContentError(
-            f"{folder.root}: class {unknown[0]!r} is not in profile {profile.name}; names in"
-            " classes.csv and labels of the profile must be the same"
+            f"{folder.root}: class {unknown[0]!r} is not in profile {profile.name}: no label or"
+            " alias; rename the class, or add its name to the aliases of one"
         )
     found = list(decode(folder, folder.of(split)))
     kept = [(sample, image) for sample, image in found if not isinstance(image, str)]

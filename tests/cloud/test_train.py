@@ -201,11 +201,11 @@ def test_without_tensorflow_the_remedy_is_named(
 def test_splits_are_made_where_missing_and_said(folder: Path) -> None:
     console = Console(record=True, width=200, file=StringIO())
     full = read_folder(folder)
-    assert prepared(full, 0, console) is full
+    assert prepared(full, console) is full
     bare = replace(full, samples=tuple(replace(s, split="") for s in full.samples))
-    assert len(prepared(bare, 0, console).of("val")) == 3 * 2 * 8
+    assert len(prepared(bare, console).of("val")) == 3 * 2 * 8
     none = replace(bare, samples=tuple(replace(s, track="") for s in bare.samples))
-    assert len(prepared(none, 0, console).of("val")) == round(0.2 * 64) * 3
+    assert len(prepared(none, console).of("val")) == round(0.2 * 64) * 3
     said = console.export_text()
     assert "tracks are held back" in said
     assert "one by one" in said
