@@ -93,7 +93,7 @@ def evaluate(
         raise BadContentError(f"{model_path}: a detection model; evaluate needs a classifier")
     folder = read_folder(data_dir)
     manifest = engine.model.manifest
-    own = manifest is not None and folder.sha256 in manifest.trained_on
+    own = manifest is not None and folder.sha256 == manifest.data_sha256
     samples, measured, notes = _chosen(folder, split, own=own)
     if notice := notice_of(manifest):
         notes = (*notes, notice)

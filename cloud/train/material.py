@@ -65,7 +65,7 @@ def gather(sources: Sources, task: Profile, console: Console) -> Material:
         BadContentError: a folder is wrong, or holds too little.
         UnavailableError: a file cannot be read.
     """
-    folder = prepared(with_names(read_folder(sources.data), task), console)
+    folder = with_names(prepared(read_folder(sources.data), console), task)
     with_none = sources.background is not None or NONE_OF_THESE in folder.labels
     kept, refused = load_examples(folder, task, TRAIN, with_none)
     held, also_refused = load_examples(folder, task, VAL, with_none)
