@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from agent.contract.errors import BadContentError
 from agent.contract.manifest import ModelManifest
+from agent.contract.messages import NONE_OF_THESE
 from agent.contract.profile import Profile
 from agent.vision.shipped import load_profile, shipped_profiles
 from cloud.data import DataFolder
@@ -36,7 +37,7 @@ def named_for(
     name = profile or (manifest.profile if manifest else "")
     if profile or name in shipped_profiles():
         folder = with_names(folder, load_profile(name))
-    unknown = sorted(set(folder.labels) - set(labels))
+    unknown = sorted(set(folder.labels) - set(labels) - {NONE_OF_THESE})
     if unknown and not folder.ordered:
         raise BadContentError(
             f"{folder.root}: class {unknown[0]!r} is no label of the model ({', '.join(labels[:5])}"
