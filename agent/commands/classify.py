@@ -60,7 +60,7 @@ def classify(images: Sequence[Path], wish: Wish) -> int:
         BadContentError, UnavailableError: there is no usable model.
     """
     engine = open_engine(wish)
-    if notice := notice_of(engine.model.manifest):
+    if notice := notice_of(engine.model.manifest) or load_profile(wish.profile).notice:
         typer.echo(notice, err=True)
     console = Console()
     found: list[dict[str, Any]] = []

@@ -24,7 +24,8 @@ def list_profiles() -> None:
     for name in shipped_profiles():
         profile = load_profile(name)
         classes = f"{len(profile.classes)} classes"
-        table.add_row(Text(name, "bold"), Text(profile.title), classes, profile.model or "no model")
+        title = f"{profile.title} (research only)" if profile.research_only else profile.title
+        table.add_row(Text(name, "bold"), Text(title), classes, profile.model or "no model")
     Console().print(table)
 
 

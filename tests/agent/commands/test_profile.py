@@ -7,7 +7,7 @@ import pytest
 
 from agent.contract.errors import BadContentError
 from agent.contract.profile import Profile, parse_profile
-from agent.vision.shipped import PROFILES, load_profile, shipped_profiles
+from agent.vision.shipped import MODELS, PROFILES, load_profile, shipped_profiles
 from tests.agent.commands.conftest import Cli, WriteConfig
 from tests.makers import picture
 
@@ -19,6 +19,7 @@ def test_shipped_profiles_are_listed_on_80_columns(cli: Cli) -> None:
     assert ran.code == 0
     for name in shipped_profiles():
         assert f"{name} " in ran.out
+    assert "(research only)" in " ".join(ran.out.split())
     assert max(map(len, ran.out.splitlines())) <= 80
 
 
@@ -57,6 +58,10 @@ def test_research_use_is_said_by_classify(cli: Cli, tmp_path: Path) -> None:
     assert RESEARCH in said.err
     assert RESEARCH not in said.out
     assert RESEARCH not in cli("classify", path).err
+    own = tmp_path / "own.toml"
+    own.write_text((PROFILES / "medical.toml").read_text())
+    stock = MODELS / "traffic-signs.tflite"
+    assert RESEARCH in cli("classify", path, "--profile", own, "--model", stock).err
 
 
 def test_research_use_is_said_by_doctor(cli: Cli, write_config: WriteConfig) -> None:
