@@ -29,6 +29,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+model_app = typer.Typer(
+    help="Look into model files; fetch public ones.", no_args_is_help=True, add_completion=False
+)
+app.add_typer(model_app, name="model")
 
 
 class LogLevel(str, Enum):
@@ -172,6 +176,57 @@ def doctor_command(config: ConfigFile = DEFAULT_CONFIG, as_json: AsJson = False)
     from agent.commands.doctor import doctor
 
     raise typer.Exit(doctor(config, as_json, SystemClock()))
+
+
+@model_app.command("show")
+def model_show_command(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE", show_default=False,
+            help="A .tflite file, or a shipped model's name; without it: which are shipped.",
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Labels, one a line; without it the model's own."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Show what a model file holds: tensors, manifest, labels."""
+    from agent.commands.model import show
+
+    raise typer.Exit(show(file, labels, as_json))
+
+
+@model_app.command("pull")
+def model_pull_command(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", show_default=False, help="Which; without it: which there are."
+        ),
+    ] = None,
+    to: Annotated[Path, typer.Option(metavar="DIR", help="Where to put it.")] = Path(),
+    mirror: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="URL", show_default=False,
+            help="Another address of the model file; its hash must be the known one.",
+        ),
+    ] = "",
+    time_limit: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1.0, help="For each file.")
+    ] = 600.0,
+) -> None:  # fmt: skip
+    """Fetch a public model with its labels, and verify it."""
+    from agent.base.clock import SystemClock
+    from agent.commands.pull import Order, list_stock, pull
+    from agent.contract.stock import stock_model
+
+    if name is None:
+        raise typer.Exit(list_stock())
+    raise typer.Exit(pull(Order(stock_model(name), to, mirror, time_limit), SystemClock()))
 
 
 @profile_app.callback()

@@ -1,5 +1,6 @@
 """Which predictions are worth a second look, and why. Pure."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, cast, get_args
@@ -28,9 +29,11 @@ class Policy:
     min_side: int
     """Regions smaller than this many pixels tell nobody anything."""
     class_thresholds: Mapping[str, float] = field(default_factory=dict)
-    """From advice, within the device's limits; replaces `threshold` for its class."""
+    """From the model and advice, within the device's limits; replaces `threshold` for its class."""
     wanted: frozenset[str] = frozenset()
     """Classes that advice asks for."""
+    unknown_above: float = math.inf
+    """The model's: an answer with more energy is about something it never learned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,8 @@ def repeats(dhash: int, hashes: Iterable[int], policy: Policy) -> bool:
 
 def _reason(prediction: Prediction, sighting_id: str, policy: Policy, kept: int) -> Reason | None:
     threshold = policy.class_thresholds.get(prediction.label, policy.threshold)
-    if prediction.margin < threshold:
+    unknown = prediction.index >= 0 and prediction.energy > policy.unknown_above
+    if prediction.margin < threshold or unknown:
         return "uncertain"
     if kept:
         return None

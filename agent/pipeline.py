@@ -13,6 +13,7 @@ from agent.budget import Budget, daily
 from agent.contract.codec import Look, encode_look
 from agent.contract.config import DeviceConfig, Limits, Settings, held_threshold
 from agent.contract.ids import new_id
+from agent.contract.manifest import ModelManifest
 from agent.contract.messages import LookMeta, Reason, ScoredLabel
 from agent.contract.profile import Profile
 from agent.counters import Counters
@@ -80,7 +81,7 @@ class Pipeline:
         self._device = parts.config.device
         self._clock = parts.clock
         self._orders = parts.twin.orders
-        self._policy = policy_of(self._orders, self._limits)
+        self._policy = self._fresh_policy()
         self._settings = self._orders.settings
         self._budget = self._fresh_budget(levels)
         self.counters = Counters()
@@ -123,12 +124,15 @@ class Pipeline:
         if orders is self._orders:
             return
         self._orders = orders
-        self._policy = policy_of(orders, self._limits)
+        self._policy = self._fresh_policy()
         if orders.settings is not self._settings:
             self._settings = orders.settings
             self._budget = self._fresh_budget(self.levels)
             for lane in self._lanes.values():
                 lane.tracker.min_hits = self._settings.min_hits
+
+    def _fresh_policy(self) -> Policy:
+        return policy_of(self._orders, self._limits, self._engine.model.manifest)
 
     def _fresh_budget(self, levels: tuple[float, float] | None) -> Budget:
         now = self._clock.monotonic()
@@ -221,9 +225,20 @@ def too_soon(frame: Frame, last: float, max_fps: float) -> bool:
     return max_fps > 0 and not frame.still and 0 <= frame.captured_at - last < 0.99 / max_fps
 
 
-def policy_of(orders: Orders, limits: Limits) -> Policy:
-    """Return the policy in force: settings, with advice held within the device's limits."""
+def policy_of(orders: Orders, limits: Limits, manifest: ModelManifest | None) -> Policy:
+    """Return the policy in force: settings and advice, held within the device's limits.
+
+    Args:
+        orders: Settings and advice.
+        limits: The device's own.
+        manifest: The model's own thresholds; advice replaces those for margins class by class.
+    """
     settings, advice = orders.settings, orders.advice
+    unknown = manifest.unknown if manifest else None
+    thresholds = {
+        **(manifest.thresholds if manifest else {}),
+        **(advice.thresholds if advice else {}),
+    }
     return Policy(
         threshold=settings.threshold,
         audit_share=settings.audit_share,
@@ -231,11 +246,10 @@ def policy_of(orders: Orders, limits: Limits) -> Policy:
         duplicate_bits=settings.duplicate_bits,
         min_side=settings.min_side,
         class_thresholds={
-            label: held_threshold(value, limits) for label, value in advice.thresholds.items()
-        }
-        if advice
-        else {},
+            label: held_threshold(value, limits) for label, value in thresholds.items()
+        },
         wanted=frozenset(advice.wanted) if advice else frozenset(),
+        unknown_above=unknown.threshold if unknown else math.inf,
     )
 
 

@@ -147,6 +147,12 @@ def train(
             help="A model file of an earlier run: its recipe again, on held-back images as well.",
         ),
     ] = None,
+    start: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="A model file that learns more from DATA.")
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(help="With --start: a folder of what it knew before.")
+    ] = None,
     change: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; repeatable."),
@@ -161,7 +167,7 @@ def train(
 
     fit(
         profile, data, out, background=background, teachers=tuple(teacher or ()),
-        development=final, terms=terms,
+        development=final, start=start, replay=replay, terms=terms,
         changes={**parse_changes(change or ()), "epochs": epochs, "seed": seed},
     )  # fmt: skip
 
@@ -176,20 +182,31 @@ def evaluate(
         str, typer.Option(help="Whose aliases the data may use; else the model's.")
     ] = "",
     whole_images: Annotated[bool, typer.Option(help="Leave annotated boxes aside.")] = False,
+    corrupt: Annotated[
+        str | None,
+        typer.Option(metavar="KIND:SEVERITY", help="Spoil the images first, as by fog:3."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Measure a model file with the device's own code."""
+    from cloud.corrupt import parse_corruption
     from cloud.evaluate import evaluate as measure
-    from cloud.evaluate import report_json
+    from cloud.report import report_json, report_text
 
+    spoilt = parse_corruption(corrupt) if corrupt else None
     report = measure(
-        model, data, split, whole_images=whole_images, labels_path=labels, profile=profile
+        model,
+        data,
+        split,
+        whole_images=whole_images,
+        labels_path=labels,
+        profile=profile,
+        corruption=spoilt,
     )
     if json:
         typer.echo(report_json(report))
         return
-    typer.echo(f"accuracy {report.accuracy:.4%} ({report.errors} errors of {report.n})")
-    typer.echo(f"ece {report.ece:.4f}, nll {report.nll:.4f}, split {report.split}")
+    typer.echo(report_text(report))
     for line in (*report.notes, *(f"refused {r}" for r in report.refused)):
         typer.echo(line, err=True)
 

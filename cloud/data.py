@@ -46,6 +46,12 @@ class DataFolder:
     """False: the order of the classes tells nothing; they go by name alone."""
 
     @property
+    def name(self) -> str:
+        """Name of the data set: of the folder, or of the npz in it."""
+        packed = self.annotations.lower().endswith(SUFFIX)
+        return self.annotations if packed else self.root.resolve().name
+
+    @property
     def splits(self) -> tuple[str, ...]:
         """Names of the splits, sorted; empty where the folder has none."""
         return tuple(sorted({s.split for s in self.samples} - {""}))

@@ -1,63 +1,29 @@
 """Measure a model file on a data folder with the device's own engine. Shell."""
 
-import json
-import math
+import statistics
+import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
+from typing import Final
 
 from agent.contract.errors import BadContentError
+from agent.contract.messages import NONE_OF_THESE
 from agent.vision.engine import Engine, read_model
 from agent.vision.shipped import notice_of
-from agent.vision.types import Region, whole
+from agent.vision.types import Image, Region, whole
 from cloud.annotations import Sample
-from cloud.calibration import TINY, expected_calibration_error
+from cloud.corrupt import Kind, corrupt, rng_of
 from cloud.data import DataFolder, decode, read_folder, split_by_image, split_by_track
 from cloud.naming import named_for
+from cloud.outcomes import ASKED_BY, ASKED_SHARE, NONE, Outcome, Outcomes, outcome
+from cloud.report import ClassReport, Report
 
-
-@dataclass(frozen=True, slots=True)
-class ClassReport:
-    """Figures of one class."""
-
-    n: int
-    errors: int
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a model file does on a data folder."""
-
-    accuracy: float
-    """Share of images whose best class is the true one, 0..1."""
-    n: int
-    """Images measured."""
-    errors: int
-    ece: float
-    """Expected calibration error over 15 equal-mass bins, 0..1."""
-    nll: float
-    """Mean negative log likelihood of the true class, in nats."""
-    size_bytes: int
-    """Of the model file."""
-    sha256: str
-    """Of the model file."""
-    data_sha256: str
-    """Of the annotation CSV."""
-    split: str
-    """Split measured; `all`: every image."""
-    region: str
-    """`roi`: annotated boxes (whole images where there is none); `whole`: whole images."""
-    matched_by: str
-    """`name`: classes are the model's labels; `index`: the n-th class is the n-th output."""
-    per_class: dict[str, ClassReport] = field(default_factory=dict)
-    confused: tuple[tuple[str, str, int], ...] = ()
-    """True class, model's class, how often; most frequent first, at most 20."""
-    refused: tuple[str, ...] = ()
-    """Images that could not be measured, and why."""
-    notes: tuple[str, ...] = ()
+INVOKES: Final = 51
+CORRUPTION_SEED: Final = 1
+Corruption = tuple[Kind, int]
+"""Kind and severity: see `cloud.corrupt`."""
 
 
 def evaluate(
@@ -68,6 +34,8 @@ def evaluate(
     whole_images: bool = False,
     labels_path: Path | None = None,
     profile: str = "",
+    corruption: Corruption | None = None,
+    clock: Callable[[], float] = time.perf_counter,
     on_image: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Report:
     """Classify every image of a split and compare.
@@ -82,6 +50,8 @@ def evaluate(
         labels_path: Label file of a stock model; None: inside or beside it.
         profile: Whose aliases the folder may use for class names: a name or a path; empty: the
             shipped profile that the model was trained for.
+        corruption: Spoil every image in this way first, always alike.
+        clock: Seconds, for the time of an `invoke()`.
         on_image: Told how many of how many images are done.
 
     Raises:
@@ -99,31 +69,56 @@ def evaluate(
         notes = (*notes, notice)
     folder = named_for(folder, engine.labels, manifest, profile)
     columns, matched_by = match_classes(folder.labels, engine.labels, str(model_path))
-    tally = _Tally(refused=[f"{name}: not in the folder" for name in folder.missing])
+    outcomes: list[Outcome] = []
+    refused = [f"{name}: not in the folder" for name in folder.missing]
     for done, (sample, image) in enumerate(decode(folder, samples), 1):
         if isinstance(image, str):
-            tally.refused.append(f"{sample.name}: {image}")
+            refused.append(f"{sample.name}: {image}")
         else:
-            box = whole(image) if whole_images else sample.box(image)
-            prediction = engine.classify(image, Region(box))
-            tally.add(columns[sample.index], prediction.index, prediction.scores)
+            outcomes.append(
+                answer(engine, sample, image, columns, corruption, whole_image=whole_images)
+            )
         on_image(done, len(samples))
-    if not tally.truths:
-        raise BadContentError(f"{data_dir}: no readable image; first: {tally.refused[0]}")
-    return _report(
-        tally,
-        engine,
-        folder,
-        measured,
-        "whole" if whole_images else "roi",
-        matched_by,
-        notes,
+    if not outcomes:
+        raise BadContentError(f"{data_dir}: no readable image; first: {refused[0]}")
+    way = _Way(
+        split=measured,
+        region="whole" if whole_images else "roi",
+        matched_by=matched_by,
+        interval_over="tracks" if all(s.track for s in samples) else "images",
+        corruption=f"{corruption[0]}:{corruption[1]}" if corruption else "",
+        notes=notes,
     )
+    report = _report(Outcomes.of(outcomes), engine, folder, way, _invoke_us(engine, clock))
+    return replace(report, refused=tuple(refused))
 
 
-def report_json(report: Report) -> str:
-    """Return the report as indented JSON."""
-    return json.dumps(asdict(report), indent=2, ensure_ascii=False)
+def answer(
+    engine: Engine,
+    sample: Sample,
+    image: Image,
+    columns: tuple[int, ...],
+    corruption: Corruption | None = None,
+    *,
+    whole_image: bool = False,
+) -> Outcome:
+    """Classify one image as the device does.
+
+    Args:
+        engine: The model.
+        sample: What the image shows, and where.
+        image: BGR uint8.
+        columns: Model output of each data class; see `match_classes`.
+        corruption: Spoil it first.
+        whole_image: The annotated box is left aside.
+    """
+    box = sample.box(image)
+    if corruption:
+        rng = rng_of(CORRUPTION_SEED, sample.path, *corruption)
+        image = corrupt(image, box, *corruption, rng)
+    prediction = engine.classify(image, Region(whole(image) if whole_image else box))
+    group = f"{sample.index}/{sample.track}" if sample.track else sample.name
+    return outcome(prediction, columns[sample.index], group)
 
 
 def match_classes(
@@ -131,18 +126,26 @@ def match_classes(
 ) -> tuple[tuple[int, ...], str]:
     """Return the model output of each data class, and how they were matched.
 
+    Args:
+        data_labels: Classes of the data. One named "none-of-these" is right where the model
+            answers none: its output is -1.
+        model_labels: Classes of the model, "none of these" not among them.
+        source: The model's name in messages.
+
     Raises:
         BadContentError: names do not match and there are more classes than outputs.
     """
-    if set(data_labels) <= set(model_labels):
-        return tuple(model_labels.index(label) for label in data_labels), "name"
-    if len(data_labels) > len(model_labels):
-        unknown = sorted(set(data_labels) - set(model_labels))
+    classes = tuple(label for label in data_labels if label != NONE_OF_THESE)
+    by_name = set(classes) <= set(model_labels)
+    if not by_name and len(classes) > len(model_labels):
+        unknown = sorted(set(classes) - set(model_labels))
         raise BadContentError(
-            f"{source}: {len(model_labels)} labels for {len(data_labels)} classes, and no label"
+            f"{source}: {len(model_labels)} labels for {len(classes)} classes, and no label"
             f" {unknown[0]!r}; use the data that the model was made for"
         )
-    return tuple(range(len(data_labels))), "index"
+    outputs = {c: model_labels.index(c) if by_name else n for n, c in enumerate(classes)}
+    columns = tuple(outputs.get(label, NONE) for label in data_labels)
+    return columns, "name" if by_name else "index"
 
 
 def _chosen(
@@ -161,53 +164,57 @@ def _chosen(
     return folder.samples, "all", (note,)
 
 
-@dataclass(slots=True)
-class _Tally:
-    truths: list[int] = field(default_factory=list)
-    guesses: list[int] = field(default_factory=list)
-    best: list[float] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
+def _invoke_us(engine: Engine, clock: Callable[[], float]) -> float:
+    times = []
+    for _ in range(INVOKES):
+        started = clock()
+        engine.bare_invoke()
+        times.append(clock() - started)
+    return round(statistics.median(times) * 1e6, 1)
 
-    def add(
-        self, truth: int, guess: int, scores: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
-    ) -> None:
-        """Take in one image."""
-        self.truths.append(truth)
-        self.guesses.append(guess)
-        self.best.append(float(scores[guess]))
-        self.losses.append(-math.log(max(TINY, float(scores[truth]))))
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How it was measured: see the fields of `Report`."""
+
+    split: str
+    region: str
+    matched_by: str
+    interval_over: str
+    corruption: str
+    notes: tuple[str, ...]
 
 
 def _report(
-    tally: _Tally,
-    engine: Engine,
-    folder: DataFolder,
-    split: str,
-    region: str,
-    matched_by: str,
-    notes: tuple[str, ...],
+    outcomes: Outcomes, engine: Engine, folder: DataFolder, way: _Way, invoke_us: float
 ) -> Report:
-    right = np.equal(tally.truths, tally.guesses)
-    n, errors = len(right), int((~right).sum())
-    per_class = Counter(tally.truths)
-    pairs = Counter((t, g) for t, g in zip(tally.truths, tally.guesses, strict=True) if t != g)
+    interval = outcomes.accuracy_interval()
+    per_class = Counter(o.truth for o in outcomes.each)
+    pairs = Counter((o.truth, o.guess) for o in outcomes.each if o.truth != o.guess)
     wrong = Counter(truth for truth, _ in pairs.elements())
-    labels = engine.labels
+    labels = {**dict(enumerate(engine.labels)), NONE: NONE_OF_THESE}
     return Report(
-        accuracy=(n - errors) / n,
-        n=n,
-        errors=errors,
-        ece=expected_calibration_error(np.array(tally.best, np.float32), right),
-        nll=sum(tally.losses) / n,
+        accuracy=outcomes.accuracy,
+        accuracy_interval=(interval.low, interval.high),
+        interval_over=way.interval_over,
+        groups=len(set(outcomes.groups)),
+        n=len(outcomes.each),
+        errors=outcomes.errors,
+        ece=outcomes.ece,
+        nll=outcomes.nll,
+        uncertainty=ASKED_BY,
+        error_auroc=outcomes.error_auroc(ASKED_BY),
+        errors_in_top_5=outcomes.caught(ASKED_BY, ASKED_SHARE),
+        none_rate=outcomes.none_rate,
+        invoke_us=invoke_us,
         size_bytes=len(engine.model.data),
         sha256=engine.model.sha256,
         data_sha256=folder.sha256,
-        split=split,
-        region=region,
-        matched_by=matched_by,
+        split=way.split,
+        region=way.region,
+        matched_by=way.matched_by,
+        corruption=way.corruption,
         per_class={labels[i]: ClassReport(per_class[i], wrong[i]) for i in sorted(per_class)},
         confused=tuple((labels[t], labels[g], k) for (t, g), k in pairs.most_common(20)),
-        refused=tuple(tally.refused),
-        notes=notes,
+        notes=way.notes,
     )

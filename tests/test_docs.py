@@ -1,10 +1,12 @@
 """What the reference must name: commands, settings, channels."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from agent.cli import app as device_app
 from agent.contract.config import Settings
@@ -27,9 +29,17 @@ def test_every_channel_is_in_the_reference(channel: str) -> None:
     assert f"`{channel}`" in REFERENCE
 
 
+def commands_of(group: TyperGroup, before: str = "") -> Iterator[str]:
+    """Names of all commands, those of groups after their group's."""
+    for name, command in group.commands.items():
+        yield before + name
+        if isinstance(command, TyperGroup):
+            yield from commands_of(command, f"{before}{name} ")
+
+
 @pytest.mark.parametrize("app", [device_app, cloud_app])
 def test_every_command_is_in_the_reference(app: typer.Typer) -> None:
-    names = typer.main.get_group(app).commands
+    names = list(commands_of(typer.main.get_group(app)))
     assert names
     for name in names:
         assert re.search(rf"`{name}\b", REFERENCE), name

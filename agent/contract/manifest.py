@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.contract.errors import BadContentError
-from agent.contract.messages import first_problem
+from agent.contract.messages import Label, Score, first_problem
 
 MAX_APPENDED_BYTES: Final = 1024 * 1024
 MAX_LABELS: Final = 10_000
@@ -60,6 +60,9 @@ class ModelManifest(BaseModel):
     temperature: float = Field(default=1.0, gt=0.0, le=100.0)
     """Logits are divided by it before softmax (Guo et al. 2017)."""
     unknown: UnknownSpec | None = None
+    thresholds: dict[Label, Score] = Field(default_factory=dict, max_length=MAX_LABELS)
+    """Margins by class below which the device asks, in place of its setting `threshold`; advice
+    replaces them, the device's limits hold them."""
     profile: str = ""
     license: str = ""
     trained_on: str = ""

@@ -115,7 +115,7 @@ class Engine:
             raise BadContentError(f"{model.source}: {error}") from error
         # Made once: memory that is asked for anew with each frame costs more than the copy.
         self._small: Image = np.empty((*tensor.shape[1:3], 3), np.uint8)
-        self.is_detector = _is_detector(self._runtime.outputs)
+        self.is_detector = is_detector(self._runtime.outputs)
         self._check_outputs()
         self._probabilities = not self.is_detector and self._gives_probabilities()
         self._logits = None if self.is_detector else self._logit_table()
@@ -243,7 +243,8 @@ class Engine:
         return bool(values.min() >= 0 and abs(float(values.sum()) - 1) < 0.02)
 
 
-def _is_detector(outputs: tuple[TensorSpec, ...]) -> bool:
+def is_detector(outputs: tuple[TensorSpec, ...]) -> bool:
+    """Tell whether outputs are those of TFLite_Detection_PostProcess."""
     shapes = [s.shape for s in outputs]
     return len(shapes) == 4 and len(shapes[0]) == 3 and shapes[0][2] == 4
 

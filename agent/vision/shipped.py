@@ -39,6 +39,11 @@ def load_profile(name_or_path: str) -> Profile:
     return parse_profile(read_toml(path), str(path))
 
 
+def shipped_models() -> tuple[Path, ...]:
+    """Return the paths of the shipped model files, sorted."""
+    return tuple(sorted(MODELS.glob("*.tflite")))
+
+
 def notice_of(manifest: ModelManifest | None) -> str:
     """Return what must be said about a model, by the shipped profile it was trained for."""
     name = manifest.profile if manifest else ""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import (
@@ -23,14 +23,26 @@ from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.manifest import ModelManifest
 from agent.vision.engine import read_model
 from agent.vision.shipped import load_profile
+from cloud.train.batches import IntArray
 from cloud.train.export import Drop, Exported, Precision, Provenance, finish, to_tflite
-from cloud.train.fit import STATE, Course, Epoch, fit, load_network
+from cloud.train.fit import STATE, Course, Epoch, fit
 from cloud.train.material import PLAIN, Material, Sources, gather
+from cloud.train.model import load_network, with_answers
 from cloud.train.plots import save_confusion, save_curves
-from cloud.train.recipe import make_recipe
+from cloud.train.recipe import Recipe, make_recipe
 
-WORST_DROP = 0.05
+FURTHER: Final = {"epochs": 8, "learning_rate": 4e-4}
+"""Changes to the recipe of a trained model that learns more: short and gentle."""
+WORST_DROP: Final = 0.05
 """Points of accuracy that export may cost; more is said in red."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Errors among some images."""
+
+    errors: int
+    images: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +55,10 @@ class Trained:
     metrics: dict[str, int]
     """On held-back images, by the device's engine: counts and basis points."""
     drop: Drop
+    new: Tally
+    """On held-back images of `data`."""
+    known: Tally
+    """On those of what was known before (`replay`, `background`)."""
     history: tuple[Epoch, ...]
     refused: tuple[str, ...]
     """Images that could not be used, and why."""
@@ -56,6 +72,8 @@ def train(
     background: Path | None = None,
     teachers: tuple[Path, ...] = (),
     development: Path | None = None,
+    start: Path | None = None,
+    replay: Path | None = None,
     precision: Precision = "int8",
     name: str = "",
     version: str = "1",
@@ -77,6 +95,10 @@ def train(
         teachers: `.keras` files of trained networks, whose answers are learned as well.
         development: Model file of an earlier run: its recipe is run again, now with the images
             that it held back. Temperature, thresholds and metrics are then that run's.
+        start: Model file of this trainer that learns more from `data`; its float weights
+            (`.keras`) are looked for beside it. Its recipe is used, with `FURTHER` changed.
+        replay: With `start`: a folder like `data` of what the model knew before, from which a
+            share of each epoch is drawn so that it is not forgotten.
         precision: int8 for devices; float16 for a large reference model.
         name: Model name in the manifest; empty: the profile's.
         version: Version in the manifest.
@@ -92,20 +114,28 @@ def train(
     console = console or Console()
     _need("tensorflow", "keras", "matplotlib")
     _check_place(out)
+    if (development and start) or (replay and not start):
+        raise BadContentError(
+            "train: a run to repeat and a model to go on from exclude each other, and replay goes"
+            " with the latter"
+        )
     earlier = _manifest_of(development) if development else None
-    task = load_profile(profile)
+    task, known = load_profile(profile), read_model(start).labels if start else ()
     if task.notice:
         console.print(task.notice, style="yellow", **PLAIN)
-    chosen = make_recipe(changes or {}, earlier.recipe if earlier else task.recipe)
-    sources = Sources(data, background, everything=earlier is not None)
-    material = gather(sources, task, console)
+    base = {**_manifest_of(start).recipe, **FURTHER} if start else task.recipe
+    chosen = make_recipe(changes or {}, earlier.recipe if earlier else base)
+    sources = Sources(data, background, replay, everything=earlier is not None)
+    material = gather(sources, task, console, known)
     course = Course(
         material.train,
         None if earlier else material.val,
         chosen,
         task.augmentation,
         _beside(out, ".checkpoint"),
-        _digest(material, teachers),
+        _digest(material, (*teachers, *([_beside(start, ".keras")] if start else []))),
+        start=_going_on(start, known, material.train.labels, chosen) if start else None,
+        new=material.new if start else None,
         teachers=tuple(load_network(path) for path in teachers),
     )
     network, history = fit_shown(course, console)
@@ -116,7 +146,10 @@ def train(
     made = finish(content, network, material.val, chosen, source, precision, earlier)
     _write_all(out, made, network, material, history)
     _say(console, out, made)
-    return Trained(out, _beside(out, ".keras"), made.metrics, made.drop, history, material.refused)
+    new, old = _tallies(material, made.guesses)
+    return Trained(
+        out, _beside(out, ".keras"), made.metrics, made.drop, new, old, history, material.refused
+    )
 
 
 def fit_shown(course: Course, console: Console) -> tuple[Any, tuple[Epoch, ...]]:
@@ -159,10 +192,26 @@ def _manifest_of(model: Path) -> ModelManifest:
     return manifest
 
 
-def _digest(material: Material, teachers: tuple[Path, ...]) -> str:
+def _going_on(start: Path, known: tuple[str, ...], wanted: tuple[str, ...], recipe: Recipe) -> Any:  # noqa: ANN401 - a keras.Model
+    network = load_network(_beside(start, ".keras"))
+    if network.input_shape[1] != recipe.side:
+        raise BadContentError(
+            f"{start}: made for {network.input_shape[1]} pixels a side, not {recipe.side}; leave"
+            " side as it is"
+        )
+    return with_answers(network, known, wanted, recipe.width, recipe.dropout)
+
+
+def _tallies(material: Material, guesses: IntArray) -> tuple[Tally, Tally]:
+    wrong = guesses != material.val.classes
+    new, known = wrong[: material.val_new], wrong[material.val_new :]
+    return Tally(int(new.sum()), len(new)), Tally(int(known.sum()), len(known))
+
+
+def _digest(material: Material, networks: tuple[Path, ...]) -> str:
     """Return the hash of all that goes into a run beside its recipe."""
     parts = [material.sha256, material.origin, str(len(material.train))]
-    parts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in teachers]
+    parts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in networks]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 

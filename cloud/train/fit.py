@@ -9,13 +9,13 @@ from typing import Any, Final
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agent.contract.errors import BadContentError, UnavailableError
+from agent.contract.errors import BadContentError
 from agent.contract.messages import first_problem
 from agent.contract.profile import Augmentation
 from agent.vision.types import FloatArray
 from cloud.train.backend import keras, tensorflow
 from cloud.train.batches import Examples, epoch_batches, epoch_rows, plain_inputs
-from cloud.train.model import build
+from cloud.train.model import build, load_network
 from cloud.train.recipe import Recipe
 from cloud.train.targets import mean_answer, softened
 
@@ -122,21 +122,6 @@ def fit(
     if recipe.average:
         model.optimizer.finalize_variable_values(model.trainable_variables)
     return model, tuple(history)
-
-
-def load_network(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
-    """Read a network with its float weights.
-
-    Raises:
-        BadContentError: it is no such file.
-        UnavailableError: the file cannot be read.
-    """
-    if not path.is_file():
-        raise UnavailableError(f"{path}: no such file; check the path")
-    try:
-        return keras().saving.load_model(path)
-    except (ValueError, OSError, KeyError) as error:
-        raise BadContentError(f"{path}: not a network of this trainer: {error}") from error
 
 
 def _compiled(course: Course, steps: int) -> Any:  # noqa: ANN401 - a keras.Model

@@ -1,7 +1,7 @@
 """What a training run learns from: folders to examples, with everything refused said. Shell."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from cloud.data import (
 )
 from cloud.naming import with_names
 from cloud.scenes import held_back, pictures, read_scenes
-from cloud.train.background import background_patches
+from cloud.train.background import Patch, background_patches
 from cloud.train.batches import Examples
 
 MIN_IMAGES: Final = 4
@@ -39,6 +39,8 @@ class Sources:
     """See `cloud.data.read_folder`; classes are named by labels or aliases of the profile."""
     background: Path | None = None
     """Road scenes (see `cloud.scenes`): what is no object, for the answer "none of these"."""
+    replay: Path | None = None
+    """Where a trained network learns more: a folder like `data` of what it knew before."""
     everything: bool = False
     """True: learn from the images that were held back, too, when nothing is left to choose."""
 
@@ -48,8 +50,13 @@ class Material:
     """Decoded examples, and where they come from."""
 
     train: Examples
+    """Of `data`, then of `replay`, then of `background`."""
     val: Examples
-    """Held-back images; where everything is learned from, the same images, seen in training."""
+    """Held-back images in the same order; with `everything` the training has seen them."""
+    new: int
+    """How many of `train`, the first, are of `data`."""
+    val_new: int
+    """The same for `val`."""
     refused: tuple[str, ...]
     """Images that could not be used, and why."""
     origin: str
@@ -58,39 +65,82 @@ class Material:
     """Of all annotations."""
 
 
-def gather(sources: Sources, task: Profile, console: Console) -> Material:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """What one folder gives."""
+
+    train: Examples
+    val: Examples
+    refused: tuple[str, ...]
+    origin: str
+    sha256: str
+
+
+def gather(
+    sources: Sources,
+    task: Profile,
+    console: Console,
+    known: tuple[str, ...] = (),
+) -> Material:
     """Read and decode all that a run learns from.
+
+    Args:
+        sources: The folders.
+        task: Names the classes.
+        console: Where refused images are named.
+        known: Answers of the trained network that goes on; classes that it knows need no images.
 
     Raises:
         BadContentError: a folder is wrong, or holds too little.
         UnavailableError: a file cannot be read.
     """
-    folder = with_names(prepared(read_folder(sources.data), console), task)
-    with_none = sources.background is not None or NONE_OF_THESE in folder.labels
-    kept, refused = load_examples(folder, task, TRAIN, with_none)
-    held, also_refused = load_examples(folder, task, VAL, with_none)
-    missing = tuple(f"{name}: not in the folder" for name in folder.missing)
-    refused = (*missing, *refused, *also_refused)
-    _refuse_poor(kept, folder.root)
-    if not len(held):
-        raise BadContentError(f"{folder.root}: no readable image in split {VAL!r}")
-    splits = f"{TRAIN} and {VAL}" if sources.everything else TRAIN
-    origin, digest = f"{sources.data.resolve().name} {splits}", folder.sha256
-    if sources.everything:
-        kept = kept.joined(held)
+    folders = [
+        with_names(prepared(read_folder(root), console), task)
+        for root in (sources.data, sources.replay)
+        if root
+    ]
+    with_none = (
+        sources.background is not None
+        or NONE_OF_THESE in known
+        or any(NONE_OF_THESE in folder.labels for folder in folders)
+    )
+    parts = [_labelled(f, task, with_none, everything=sources.everything) for f in folders]
+    new, val_new = len(parts[0].train), len(parts[0].val)
     if sources.background:
-        seen, unseen, digest_there, unreadable = load_background(sources.background, kept)
-        kept, held = kept.joined(seen), held.joined(unseen)
-        refused = (*refused, *unreadable)
-        origin += f"; none of these: {sources.background.resolve().name}"
-        digest = hashlib.sha256(f"{digest} {digest_there}".encode()).hexdigest()
+        parts.append(load_background(sources.background, parts[0].train))
+    train, val = (_joined([getattr(p, side) for p in parts]) for side in ("train", "val"))
+    _refuse_poor(train, sources.data, known)
+    refused = tuple(line for part in parts for line in part.refused)
     for line in refused:
         console.print(f"refused {line}", style="yellow", **PLAIN)
     where = "seen in training as well" if sources.everything else "held back"
-    console.print(
-        f"{len(kept)} images to learn from, {len(held)} {where}, {len(kept.labels)} answers"
-    )
-    return Material(kept, held, refused, origin, digest)
+    console.print(f"{len(train)} images to learn from, {len(val)} {where},"
+                  f" {len(train.labels)} answers")  # fmt: skip
+    digest = hashlib.sha256(" ".join(p.sha256 for p in parts).encode()).hexdigest()
+    return Material(
+        train, val, new, val_new, refused, "; ".join(p.origin for p in parts),
+        parts[0].sha256 if len(parts) == 1 else digest,
+    )  # fmt: skip
+
+
+def _labelled(folder: DataFolder, task: Profile, with_none: bool, *, everything: bool) -> _Part:
+    kept, refused = load_examples(folder, task, TRAIN, with_none)
+    held, also_refused = load_examples(folder, task, VAL, with_none)
+    if not len(held):
+        raise BadContentError(f"{folder.root}: no readable image in split {VAL!r}")
+    missing = tuple(f"{name}: not in the folder" for name in folder.missing)
+    splits = f"{TRAIN} and {VAL}" if everything else TRAIN
+    return _Part(
+        kept.joined(held) if everything else kept, held, (*missing, *refused, *also_refused),
+        f"{folder.name} {splits}", folder.sha256,
+    )  # fmt: skip
+
+
+def _joined(examples: list[Examples]) -> Examples:
+    whole = examples[0]
+    for other in examples[1:]:
+        whole = whole.joined(other)
+    return whole
 
 
 def prepared(folder: DataFolder, console: Console) -> DataFolder:
@@ -154,20 +204,16 @@ def load_examples(
     return examples, refused
 
 
-def load_background(root: Path, like: Examples) -> tuple[Examples, Examples, str, tuple[str, ...]]:
-    """Cut what is no object out of road scenes.
+def load_background(root: Path, like: Examples) -> _Part:
+    """Cut what is no object out of road scenes, apart for those that training may see.
 
     Args:
         root: See `cloud.scenes.read_scenes`.
         like: Gives the classes.
-
-    Returns:
-        Patches of the scenes that training may see, patches of those held back, the hash of the
-        annotations, and the scenes that could not be used with the reason.
     """
     folder = read_scenes(root)
     held = held_back(folder.scenes)
-    sides: dict[bool, list[tuple[Any, Any]]] = {True: [], False: []}
+    sides: dict[bool, list[Patch]] = {True: [], False: []}
     refused = []
     for scene, image in pictures(folder.scenes):
         if isinstance(image, str):
@@ -176,26 +222,27 @@ def load_background(root: Path, like: Examples) -> tuple[Examples, Examples, str
         # Each scene has its own chance: what is cut from it does not depend on the others.
         rng = np.random.default_rng(list(scene.name.encode()))
         boxes = tuple(marked.box for marked in scene.objects)
-        for patch in background_patches(image, boxes, rng):
-            sides[scene.name in held].append((patch.image, patch.box))
-    seen, unseen = (_nothing(sides[side], like) for side in (False, True))
-    return seen, unseen, folder.sha256, tuple(refused)
-
-
-def _nothing(cuts: list[tuple[Any, Any]], like: Examples) -> Examples:
-    classes = np.full(len(cuts), like.labels.index(NONE_OF_THESE), np.int64)
-    return Examples(
-        tuple(image for image, _ in cuts), tuple(box for _, box in cuts), classes,
-        like.labels, like.symmetries, like.mirrors,
+        sides[scene.name in held] += background_patches(image, boxes, rng)
+    return _Part(
+        _nothing(sides[False], like), _nothing(sides[True], like), tuple(refused),
+        f"none of these: {root.resolve().name}", folder.sha256,
     )  # fmt: skip
 
 
-def _refuse_poor(examples: Examples, data: Path) -> None:
+def _nothing(patches: list[Patch], like: Examples) -> Examples:
+    classes = np.full(len(patches), like.labels.index(NONE_OF_THESE), np.int64)
+    return replace(
+        like, images=tuple(p.image for p in patches), boxes=tuple(p.box for p in patches),
+        classes=classes,
+    )  # fmt: skip
+
+
+def _refuse_poor(examples: Examples, data: Path, known: tuple[str, ...]) -> None:
     counts = np.bincount(examples.classes, minlength=len(examples.labels))
     poor = [
         f"{label!r} {n}"
         for label, n in zip(examples.labels, counts, strict=True)
-        if n < MIN_IMAGES and label != NONE_OF_THESE
+        if n < MIN_IMAGES and label != NONE_OF_THESE and not (n == 0 and label in known)
     ]
     if poor:
         raise BadContentError(

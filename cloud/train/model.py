@@ -1,7 +1,9 @@
 """The network: plain 3x3 convolutions, which int8 kernels run fastest. Shell."""
 
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from agent.contract.errors import BadContentError, UnavailableError
 from cloud.train.backend import keras
 
 
@@ -44,3 +46,62 @@ def build(side: int, classes: int, width: float, dropout: float) -> Any:  # noqa
     x = layers.Dropout(dropout, name="dropout")(x)
     logits = layers.Dense(classes, name="logits")(x)
     return keras().Model(pixels, logits, name="classifier")
+
+
+def load_network(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
+    """Read a network with its float weights.
+
+    Raises:
+        BadContentError: it is no such file.
+        UnavailableError: the file cannot be read.
+    """
+    if not path.is_file():
+        raise UnavailableError(f"{path}: no such file; check the path")
+    try:
+        return keras().saving.load_model(path)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        first = str(error).splitlines()[0]
+        raise BadContentError(f"{path}: not a network of this trainer: {first}") from error
+
+
+def with_answers(
+    network: Any,  # noqa: ANN401 - a keras.Model
+    known: tuple[str, ...],
+    wanted: tuple[str, ...],
+    width: float,
+    dropout: float,
+) -> Any:  # noqa: ANN401 - a keras.Model
+    """Return a network that can give other answers too, and knows what it knew.
+
+    Args:
+        network: From `build`, trained.
+        known: Its answers, in order.
+        wanted: All answers, in order; those that it does not know start from nothing.
+        width: As it was built.
+        dropout: Of the new network.
+
+    Raises:
+        BadContentError: it knows an answer that is not wanted, or was built otherwise.
+    """
+    lost = [label for label in known if label not in wanted]
+    if lost:
+        raise BadContentError(
+            f"the trained network knows {lost[0]!r}, which is no class of the profile; use the"
+            " profile that it was trained with, extended"
+        )
+    grown = build(network.input_shape[1], len(wanted), width, dropout)
+    try:
+        for layer in network.layers:
+            if layer.name != "logits":
+                grown.get_layer(layer.name).set_weights(layer.get_weights())
+        kernel, bias = grown.get_layer("logits").get_weights()
+        old_kernel, old_bias = network.get_layer("logits").get_weights()
+        columns = [wanted.index(label) for label in known]
+        kernel[:, columns], bias[columns] = old_kernel, old_bias
+        grown.get_layer("logits").set_weights([kernel, bias])
+    except ValueError as error:
+        raise BadContentError(
+            "the trained network has other layers than this trainer builds, or another width;"
+            " train it anew"
+        ) from error
+    return grown

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from agent.budget import DAY_S, Budget, daily
 from agent.decide import Policy, audit_draw, decide, repeats
+from agent.vision.types import Prediction
 from tests.makers import an_id, prediction
 
 POLICY = Policy(threshold=0.5, audit_share=0.0, looks_per_sighting=2, duplicate_bits=6, min_side=16)
@@ -31,6 +34,19 @@ def test_a_class_threshold_from_advice_replaces_the_general_one() -> None:
     assert ask(0.8, policy) == "uncertain"
     assert ask(0.1, policy, label="Yield") == "sure"
     assert ask(0.1, policy, label="Other") == "uncertain"
+
+
+def test_a_sure_answer_about_the_unknown_is_asked_about() -> None:
+    policy = replace(POLICY, unknown_above=-2.0)
+    sure = replace(prediction("Stop", 0.9, 48), energy=-1.9)
+
+    def why(seen: Prediction) -> str:
+        return decide(seen, an_id(1), policy, FULL, 0, 0.0).why
+
+    assert why(sure) == "uncertain"
+    assert why(replace(sure, energy=-2.0)) == "sure"
+    # "None of these" is what the unknown should be answered with.
+    assert why(replace(sure, index=-1, label="")) == "sure"
 
 
 def test_reasons_to_drop_in_their_order() -> None:

@@ -1,4 +1,4 @@
-"""Which model proposes and which has the last word."""
+"""Models of somebody else in a device's own file."""
 
 from pathlib import Path
 
@@ -8,50 +8,54 @@ import pytest
 
 from agent.contract.config import parse_config
 from agent.device import build_vision
-from agent.vision.engine import Engine
-from agent.vision.predict import DetectorClasses
-from agent.vision.propose import DetectorModel
 from agent.vision.shipped import load_profile
+from agent.vision.types import Region, whole
 
-SURVEILLANCE = load_profile("surveillance")
-
-
-def config_of(model: dict[str, str]) -> dict[str, object]:
-    return {
-        "device": "cam-1",
-        "profile": "surveillance",
-        "camera": [{"name": "front", "uri": "scene://1"}],
-        "model": model,
-    }
-
-
-@pytest.mark.data
-def test_a_stock_detector_alone_says_what_its_boxes_are(data_dir: Path) -> None:
-    detector = str(data_dir / "models" / "ssd_mobilenet_v1_coco_quant.tflite")
-    config = parse_config(config_of({"file": detector}), "test")
-    engine, classifier, lanes = build_vision(config, SURVEILLANCE)
-    assert engine.is_detector
-    assert isinstance(classifier, DetectorClasses)
-    assert isinstance(lanes["front"].proposer, DetectorModel)
+SOMEBODY = 300
+"""A frame of the clip with a person in it."""
+PROFILE = """\
+name = "presence"
+title = "Is somebody there?"
+instructions = "Say whether a person is in the picture."
+[propose]
+kind = "whole-frame"
+[[class]]
+label = "nobody"
+description = "No person at all."
+[[class]]
+label = "somebody"
+description = "At least one person."
+"""
 
 
 @pytest.mark.data
-def test_a_verifier_has_the_last_word_on_the_detectors_boxes(data_dir: Path) -> None:
-    """Visual Wake Words tells person from no person, whatever the detector thought."""
-    models = data_dir / "models"
-    detector, verifier = "ssd_mobilenet_v1_coco_quant.tflite", "vww_96_int8.tflite"
+def test_a_stock_classifier_runs_with_a_profile_and_a_label_file(
+    tmp_path: Path, data_dir: Path
+) -> None:
+    (tmp_path / "presence.toml").write_text(PROFILE)
+    (tmp_path / "labels.txt").write_text("nobody\nsomebody\n")
     config = parse_config(
-        config_of({"detector": str(models / detector), "file": str(models / verifier)}), "test"
+        {
+            "device": "door-1",
+            "profile": str(tmp_path / "presence.toml"),
+            "camera": [{"name": "hall", "uri": f"file://{tmp_path}/clip.mp4"}],
+            "model": {
+                "file": str(data_dir / "models" / "vww_96_int8.tflite"),
+                "labels": str(tmp_path / "labels.txt"),
+            },
+        },
+        "device.toml",
     )
-    engine, classifier, lanes = build_vision(config, SURVEILLANCE)
-    assert isinstance(classifier, Engine)
+    profile = load_profile(config.profile)
+    engine, classifier, lanes = build_vision(config, profile)
     assert classifier is engine
-    assert Path(engine.model.source).name == verifier
-    image = np.asarray(cv2.imread(str(data_dir / "images" / "grace_hopper.png")), np.uint8)
-    proposer = lanes["front"].proposer
-    assert isinstance(proposer, DetectorModel)
-    region, *_ = proposer.propose(image)
-    assert region.index is not None
-    assert proposer.engine.labels[region.index] == "person"
-    # A small network on a tight box: wrong, but it is the one that is asked.
-    assert classifier.classify(image, region).label == "non_person"
+    clip = cv2.VideoCapture(str(data_dir / "video" / "one-by-one-person-detection.mp4"))
+    for _ in range(SOMEBODY + 1):
+        clip.grab()
+    image = np.asarray(clip.retrieve()[1], np.uint8)
+    (region,) = lanes["hall"].proposer.propose(image)
+    assert region == Region(whole(image))
+    prediction = classifier.classify(image, region)
+    assert prediction.label == "somebody"
+    assert prediction.label in profile.labels
+    assert prediction.score > 0.9

@@ -1,4 +1,7 @@
+import io
+import math
 import threading
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,14 +10,17 @@ from typing import Any
 import pytest
 from securesystemslib.signer import CryptoSigner
 
-from agent.contract.config import parse_config
+from agent.contract.config import Limits, Settings, parse_config
+from agent.contract.manifest import ModelManifest, UnknownSpec, append_metadata
+from agent.contract.messages import AdviceBody
 from agent.device import build_vision
 from agent.journal import Journal
 from agent.notebook import Notebook
-from agent.pipeline import Parts, Pipeline, too_soon
+from agent.pipeline import Parts, Pipeline, policy_of, too_soon
 from agent.spool import Spool
-from agent.twin import Twin
-from agent.vision.shipped import load_profile
+from agent.twin import Orders, Twin
+from agent.vision.engine import read_model
+from agent.vision.shipped import load_profile, shipped_model
 from agent.vision.types import Frame
 from tests.makers import NOW, FakeClock, Keys, envelope, picture
 
@@ -22,15 +28,18 @@ SIGNER = CryptoSigner.generate_ed25519()
 
 
 @contextmanager
-def line(folder: Path, clock: FakeClock, **settings: Any) -> Iterator[tuple[Pipeline, Twin, Spool]]:
+def line(
+    folder: Path, clock: FakeClock, model: str = "", **settings: Any
+) -> Iterator[tuple[Pipeline, Twin, Spool]]:
     """The device's own line on whole frames; the journal writes when the line is left."""
     config = parse_config(
         {
             "device": "cam-1",
             "state_dir": str(folder),
             "camera": [{"name": "front", "uri": "scene://1", "propose": {"kind": "whole-frame"}}],
+            "model": {"file": model},
             "settings": settings,
-            "limits": {"max_threshold": 1.0},
+            "limits": {"min_threshold": 0.0, "max_threshold": 1.0},
             "spool": {"min_free_bytes": 0},
         },
         "test",
@@ -67,6 +76,43 @@ def test_config_is_switched_between_two_frames(tmp_path: Path) -> None:
         for frame in frames(5, still=True):
             pipeline.step(frame)
         assert pipeline.counters.kept > before
+
+
+def test_thresholds_of_the_model_replace_the_setting_and_advice_replaces_them(
+    tmp_path: Path,
+) -> None:
+    shipped = read_model(shipped_model("traffic-signs.tflite"))
+    assert shipped.manifest
+    never = shipped.manifest.model_copy(update={"thresholds": dict.fromkeys(shipped.labels, 0.0)})
+    model = tmp_path / "calm.tflite"
+    with zipfile.ZipFile(io.BytesIO(shipped.data)) as archive:
+        bare = shipped.data[: min(entry.header_offset for entry in archive.infolist())]
+    model.write_bytes(append_metadata(bare, shipped.labels, never))
+    with line(tmp_path, FakeClock(), str(model), threshold=1.0, audit_share=0.0) as (
+        pipeline, twin, _,
+    ):  # fmt: skip
+        for frame in frames(5, still=True):
+            pipeline.step(frame)
+        assert pipeline.counters.kept == 0
+        always = {"thresholds": dict.fromkeys(shipped.labels, 1.0)}
+        twin.receive("advice", envelope(SIGNER, "advice", always, 1))
+        for frame in frames(5, still=True):
+            pipeline.step(frame)
+        assert pipeline.counters.kept > 0
+
+
+def test_thresholds_of_the_model_are_held_within_the_limits() -> None:
+    limits = Limits(min_threshold=0.2, max_threshold=0.8)
+    orders = Orders(Settings(), AdviceBody(thresholds={"Yield": 0.5}, based_on=9), 1e12)
+    manifest = ModelManifest(
+        name="m",
+        thresholds={"Stop": 1.0, "Yield": 0.3, "No entry": 0.0},
+        unknown=UnknownSpec(threshold=-3.5, kept=9_900),
+    )
+    policy = policy_of(orders, limits, manifest)
+    assert policy.class_thresholds == {"Stop": 0.8, "Yield": 0.5, "No entry": 0.2}
+    assert policy.unknown_above == -3.5
+    assert policy_of(orders, limits, None).unknown_above == math.inf
 
 
 def test_kept_looks_reach_the_disk_and_cost_budget(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ def test_the_folder_or_the_file_itself(tmp_path: Path, root: str) -> None:
     packed(tmp_path / "set.npz")
     folder = read_folder(tmp_path / root)
     assert folder.labels == ("0", "1", "2")
+    assert folder.name == "set.npz"
     assert folder.splits == ("train", "val")
     assert (len(folder.of("train")), len(folder.of("val"))) == (24, 9)
     assert [s.index for s in folder.of("val")] == [0, 1, 2] * 3

@@ -130,6 +130,7 @@ def test_fleet_show_of_an_empty_fleet(called: Call, stocked: Path) -> None:
         (["fleet", "set", "cam-1", "threshold=0.5"], 1, "keys init"),
         (["fleet", "show", "nosuch", "--state-dir", "made"], 1, "nosuch: no such device"),
         (["evaluate", "none.tflite", "--data", "."], 3, "none.tflite"),
+        (["evaluate", "none.tflite", "--data", ".", "--corrupt", "fog:9"], 1, "KIND:SEVERITY"),
         (["run", "--no-such-option"], 2, "no-such-option"),
     ],
 )

@@ -1,19 +1,25 @@
 import json
+import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from agent.contract.errors import BadContentError
+from agent.contract.manifest import append_metadata, read_metadata
+from agent.contract.messages import NONE_OF_THESE
 from agent.vision.shipped import shipped_model
 from cloud.calibration import (
     expected_calibration_error,
     fit_temperature,
     negative_log_likelihood,
 )
-from cloud.data import read_folder, split_by_image
-from cloud.evaluate import Report, _chosen, evaluate, match_classes, report_json
+from cloud.data import decode, read_folder, split_by_image
+from cloud.evaluate import _chosen, evaluate, match_classes
+from cloud.report import Report, report_json
 from tests.drawn_folder import class_folders, full_folder, rows
 
 MODEL = shipped_model("traffic-signs.tflite")
@@ -75,6 +81,11 @@ def test_classes_match_by_name_else_by_index() -> None:
         match_classes(("a", "b", "x"), ("a", "b"), "m")
 
 
+def test_none_of_these_is_no_output_wherever_the_data_has_it() -> None:
+    assert match_classes((NONE_OF_THESE, "b", "a"), ("a", "b"), "m") == ((-1, 1, 0), "name")
+    assert match_classes(("x", NONE_OF_THESE, "y"), ("a", "b"), "m") == ((0, -1, 1), "index")
+
+
 @pytest.fixture(scope="module")
 def by_name(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
     root = gtsrb_part(tmp_path_factory.mktemp("part"), data_dir / "gtsrb")
@@ -99,6 +110,93 @@ def test_the_report_adds_up(by_name: Report) -> None:
     assert sum(c["errors"] for c in classes) == document["errors"]
     assert sum(count for _, _, count in document["confused"]) == document["errors"]
     assert document["accuracy"] == 1 - document["errors"] / document["n"]
+    low, high = document["accuracy_interval"]
+    assert low <= document["accuracy"] <= high < low + 0.05
+    assert (document["interval_over"], document["groups"]) == ("tracks", 261)
+    assert document["uncertainty"] == "1 - margin"
+    assert document["none_rate"] == 0
+    assert document["invoke_us"] > 0
+
+
+@pytest.mark.data
+def test_none_of_these_counts_as_an_answer(data_dir: Path, tmp_path: Path, by_name: Report) -> None:
+    # The shipped network with its last output relabelled, on data whose last class is so called.
+    data = MODEL.read_bytes()
+    labels, manifest = read_metadata(data)
+    assert labels
+    assert manifest
+    with zipfile.ZipFile(MODEL) as appended:
+        bare = data[: min(entry.header_offset for entry in appended.infolist())]
+    model = tmp_path / "none.tflite"
+    model.write_bytes(append_metadata(bare, (*labels[:-1], NONE_OF_THESE), manifest))
+    last = len(labels) - 1
+    root = gtsrb_part(
+        tmp_path, data_dir / "gtsrb", lambda n, name: NONE_OF_THESE if n == last else name
+    )
+    report = evaluate(model, root, "val")
+    assert (report.matched_by, report.errors) == ("name", by_name.errors)
+    assert (report.accuracy, report.ece) == (by_name.accuracy, by_name.ece)
+    assert report.nll == pytest.approx(by_name.nll, rel=1e-3)
+    assert report.per_class[NONE_OF_THESE] == by_name.per_class[labels[-1]]
+    assert report.none_rate == report.per_class[NONE_OF_THESE].n / report.n > 0
+
+
+@pytest.mark.data
+def test_the_device_is_unsure_where_it_errs(data_dir: Path, tmp_path: Path) -> None:
+    root = gtsrb_part(tmp_path, data_dir / "gtsrb")
+    report = evaluate(MODEL, root, "val", corruption=("night", 5))
+    assert report.corruption == "night:5"
+    assert report.errors >= 10
+    assert report.error_auroc is not None
+    assert report.error_auroc > 0.8
+    assert report.errors_in_top_5 is not None
+    assert report.errors_in_top_5 > 0.2
+    assert report == replace(
+        evaluate(MODEL, root, "val", corruption=("night", 5)), invoke_us=report.invoke_us
+    )
+
+
+@pytest.fixture(scope="module")
+def official(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The layout of the official test set: flat lossless pictures in one zip, boxes, no more."""
+    root = tmp_path_factory.mktemp("official")
+    data = data_dir / "gtsrb"
+    folder = read_folder(data)
+    with zipfile.ZipFile(root / "Test.zip", "w") as archive:
+        lines = ["path,class_id,width,height,roi_x1,roi_y1,roi_x2,roi_y2"]
+        for n, (sample, image) in enumerate(decode(folder, folder.of("val")[::90])):
+            assert not isinstance(image, str)
+            assert sample.roi is not None
+            name = f"{n:05}.png"
+            archive.writestr(name, bytes(cv2.imencode(".png", image)[1]))
+            size = (image.shape[1], image.shape[0])
+            lines.append(",".join(map(str, (name, sample.index, *size, *sample.roi.as_tuple()))))
+    (root / "Test.csv").write_text("\n".join(lines) + "\n")
+    (root / "classes.csv").write_bytes((data / "classes.csv").read_bytes())
+    return root
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("split", [None, "test", "val"])
+def test_a_folder_of_boxes_alone_is_measured_with_and_without_a_split(
+    official: Path, split: str | None
+) -> None:
+    report = evaluate(MODEL, official, split)
+    assert (report.n, report.region, report.matched_by) == (87, "roi", "name")
+    assert report.accuracy >= 0.97
+    assert (report.interval_over, report.groups) == ("images", 87)
+    assert report.split == "all"
+    assert bool(report.notes) == (split is not None)
+
+
+@pytest.mark.data
+def test_without_annotations_the_error_names_what_is_missing(
+    official: Path, tmp_path: Path
+) -> None:
+    for name in ("Test.zip", "classes.csv"):
+        (tmp_path / name).write_bytes((official / name).read_bytes())
+    with pytest.raises(BadContentError, match=r"columns path,class_id beside classes.csv"):
+        evaluate(MODEL, tmp_path)
 
 
 @pytest.mark.data

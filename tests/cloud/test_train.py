@@ -95,7 +95,8 @@ def test_the_file_says_what_it_is(trained: Trained, folder: Path) -> None:
     assert model.manifest.license == "mine"
     assert model.manifest.input.margin == SMALL.margin
     assert model.manifest.metrics == trained.metrics
-    assert read_folder(folder).sha256 in model.manifest.trained_on
+    assert model.manifest.data_sha256 == read_folder(folder).sha256
+    assert model.manifest.trained_on == f"{folder.name} train"
     assert Recipe.model_validate(model.manifest.recipe) == SMALL
     runtime = Runtime(model.data, "m", "auto", 1)
     assert runtime.input.dtype == runtime.outputs[0].dtype == np.int8

@@ -27,7 +27,7 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    for name in ("run", "classify", "watch", "spool", "advice", "doctor"):
+    for name in ("run", "classify", "watch", "spool", "advice", "model", "doctor"):
         assert f" {name} " in ran.stdout
 
 
