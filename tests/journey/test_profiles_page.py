@@ -83,7 +83,7 @@ def test_the_page_does_what_it_says(place: Path) -> None:
 
 def check(place: Path, output: str) -> None:
     """What the page promises in words."""
-    if found := re.search(r"accuracy ([\d.]+)%", output):
+    if found := re.search(r"^accuracy +([\d.]+)%", output, re.MULTILINE):
         assert float(found[1]) >= 90
         assert "split by image, as in training" in output
     if found := re.search(r"sightings, (\d+) looks accepted, .* (\d+) left in the spool", output):
