@@ -44,6 +44,9 @@ class LogLevel(str, Enum):
     ERROR = "ERROR"
 
 
+profile_app = typer.Typer(help="What can be recognised.", invoke_without_command=True)
+app.add_typer(profile_app, name="profile")
+
 ConfigFile = Annotated[
     Path, typer.Option("--config", "-c", metavar="FILE", help="The device's own file (TOML).")
 ]
@@ -228,6 +231,25 @@ def model_pull_command(
     if name is None:
         raise typer.Exit(list_stock())
     raise typer.Exit(pull(Order(stock_model(name), to, mirror, time_limit), SystemClock()))
+
+
+@profile_app.callback()
+def profile_command(context: typer.Context) -> None:
+    """List the shipped profiles; `profile check` looks at one."""
+    from agent.commands.profile import list_profiles
+
+    if context.invoked_subcommand is None:
+        list_profiles()
+
+
+@profile_app.command("check")
+def profile_check_command(
+    profile: Annotated[str, typer.Argument(help="Name, or path of a TOML file.")],
+) -> None:
+    """Say what a profile holds, or what is wrong with it."""
+    from agent.commands.profile import check
+
+    check(profile)
 
 
 def with_seconds(args: list[str]) -> list[str]:

@@ -71,6 +71,8 @@ class Daemon:
     def _build(self, state: Path) -> None:
         config, clock = self.config, self._clock
         profile = load_profile(config.profile)
+        if profile.notice:
+            log.warning("research_only notice=%s", profile.notice)
         self._keeper = KeyKeeper(config.trust, state / "tuf", clock)
         self.twin = Twin(config, self.notebook, clock, self._keeper)
         engine, classifier, lanes = build_vision(config, profile)

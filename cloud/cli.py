@@ -129,7 +129,7 @@ def advice(config: Config = None, state_dir: StateDir = None, json: AsJson = Fal
 @app.command()
 def train(
     profile: Annotated[str, typer.Option(help="Name, or path of a TOML file.")],
-    data: Annotated[Path, typer.Option(help="Folder with images and annotations.")],
+    data: Annotated[Path, typer.Option(help="Folder of labelled images, or an .npz.")],
     out: Annotated[Path, typer.Option(help="The model file to write.")],
     *,
     background: Annotated[
@@ -175,9 +175,12 @@ def train(
 @app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="The model file.")],
-    data: Annotated[Path, typer.Option(help="Folder with images and annotations.")],
+    data: Annotated[Path, typer.Option(help="Folder of labelled images, or an .npz.")],
     split: Annotated[str | None, typer.Option(help="One split; without it all images.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Label file of a stock model.")] = None,
+    profile: Annotated[
+        str, typer.Option(help="Whose aliases the data may use; else the model's.")
+    ] = "",
     whole_images: Annotated[bool, typer.Option(help="Leave annotated boxes aside.")] = False,
     corrupt: Annotated[
         str | None,
@@ -192,7 +195,13 @@ def evaluate(
 
     spoilt = parse_corruption(corrupt) if corrupt else None
     report = measure(
-        model, data, split, whole_images=whole_images, labels_path=labels, corruption=spoilt
+        model,
+        data,
+        split,
+        whole_images=whole_images,
+        labels_path=labels,
+        profile=profile,
+        corruption=spoilt,
     )
     if json:
         typer.echo(report_json(report))

@@ -1,4 +1,4 @@
-"""A folder of labelled images: zips or plain files, classes.csv, one annotation CSV. Adapter."""
+"""A folder of labelled images in one of three layouts: a CSV, class folders, one npz. Adapter."""
 
 import hashlib
 import zipfile
@@ -20,6 +20,9 @@ from cloud.annotations import (
     read_classes,
     to_sample,
 )
+from cloud.arrays import SUFFIX, Arrays, list_arrays
+from cloud.classfolders import list_class_folders
+from cloud.listing import Listing
 
 VAL_SHARE: Final = 0.2
 TRAIN, VAL = "train", "val"
@@ -34,11 +37,19 @@ class DataFolder:
     """Class names by rising class id."""
     samples: tuple[Sample, ...]
     annotations: str
-    """Name of the annotation CSV."""
+    """Name of the annotation CSV or npz."""
     sha256: str = field(repr=False)
-    """Of the annotation CSV."""
+    """Of the annotation CSV or npz; of class folders: of the names and sizes of all files."""
     missing: tuple[str, ...] = ()
     """Annotated images that are nowhere in the folder."""
+    ordered: bool = True
+    """False: the order of the classes tells nothing; they go by name alone."""
+
+    @property
+    def name(self) -> str:
+        """Name of the data set: of the folder, or of the npz in it."""
+        packed = self.annotations.lower().endswith(SUFFIX)
+        return self.annotations if packed else self.root.resolve().name
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -61,21 +72,52 @@ class DataFolder:
 def read_folder(root: Path) -> DataFolder:
     """Read classes and annotations, and find every image.
 
-    A folder has `classes.csv` (`class_id,name`) and one more CSV with at least `path,class_id`;
-    `archive`, `roi_x1..roi_y2`, `width`, `height`, `track` and `split` are used where present.
-    Without an `archive` column, paths are looked for beside the CSV and in every zip there.
+    Three layouts are known by what lies there:
+
+    - `classes.csv` (`class_id,name`) and one more CSV with at least `path,class_id`; `archive`,
+      `roi_x1..roi_y2`, `width`, `height`, `track` and `split` are used where present. Without an
+      `archive` column, paths are looked for beside the CSV and in every zip there.
+    - One sub-folder of images per class, see `cloud.classfolders`.
+    - One `.npz`, see `cloud.arrays`; `root` may also be the file itself.
 
     Raises:
-        BadContentError: a file, column or value is missing or wrong, an object's images are in
-            two splits, or no image is where the annotation says.
+        BadContentError: a file, column or value is missing or wrong, layouts are mixed, an
+            object's images are in two splits, or no image is where the annotation says.
         UnavailableError: the folder cannot be read.
     """
+    if root.is_file() and root.suffix.lower() == SUFFIX:
+        return _listed(root.parent, list_arrays(root))
     if not root.is_dir():
-        raise UnavailableError(f"{root}: not a folder; check the path")
+        raise UnavailableError(f"{root}: not a folder and no {SUFFIX}; check the path")
     by_name = {path.name.lower(): path for path in sorted(root.iterdir())}
-    if CLASSES_NAME not in by_name:
-        raise BadContentError(f"{root}: no {CLASSES_NAME} (columns class_id,name)")
-    names = read_classes(by_name[CLASSES_NAME])
+    tables = [path.name for name, path in by_name.items() if name.endswith(".csv")]
+    folders = [path.name for path in by_name.values() if path.is_dir() and path.name[0] != "."]
+    packed = [path for name, path in by_name.items() if name.endswith(SUFFIX)]
+    if packed:
+        others = [path.name for path in packed[1:]] + folders
+        others += [name for name in tables if name.lower() != CLASSES_NAME]
+        if others:
+            raise BadContentError(
+                f"{root}: {packed[0].name} beside {others[0]}: more than one data set; name the"
+                f" {SUFFIX} itself, or move one away"
+            )
+        return _listed(root, list_arrays(packed[0]))
+    if CLASSES_NAME in by_name:
+        return _annotated(root, by_name[CLASSES_NAME])
+    if folders and not tables:
+        return _listed(root, list_class_folders(root))
+    beside = f" beside {tables[0]}" if tables else f", no folder per class and no {SUFFIX}"
+    raise BadContentError(f"{root}: no {CLASSES_NAME} (columns class_id,name){beside}")
+
+
+def _listed(root: Path, found: Listing) -> DataFolder:
+    return DataFolder(
+        root, found.labels, found.samples, found.source, found.sha256, ordered=found.ordered
+    )
+
+
+def _annotated(root: Path, classes: Path) -> DataFolder:
+    names = read_classes(classes)
     source, rows = find_annotations(root)
     indices = {class_id: index for index, class_id in enumerate(names)}
     samples = [to_sample(row, indices, f"{source.name} line {n}") for n, row in rows]
@@ -122,12 +164,14 @@ def split_by_image(folder: DataFolder, seed: int = 0) -> DataFolder:
 
 def decode(folder: DataFolder, samples: Iterable[Sample]) -> Iterator[tuple[Sample, Image | str]]:
     """Yield each sample with its BGR image, or with the reason why it is refused."""
-    archives: dict[str, zipfile.ZipFile] = {}
+    archives: dict[str, zipfile.ZipFile | Arrays] = {}
     try:
         for sample in samples:
             if sample.archive and sample.archive not in archives:
-                archives[sample.archive] = _open(folder.root / sample.archive)
-            yield sample, _decode(folder.root, archives, sample)
+                path = folder.root / sample.archive
+                packed = path.suffix.lower() == SUFFIX
+                archives[sample.archive] = Arrays(path) if packed else _open(path)
+            yield sample, _decode(folder.root, archives.get(sample.archive), sample)
     finally:
         for archive in archives.values():
             archive.close()
@@ -217,12 +261,11 @@ def _open(path: Path) -> zipfile.ZipFile:
         raise BadContentError(f"{path}: not a zip: {error}; copy it again") from error
 
 
-def _decode(root: Path, archives: dict[str, zipfile.ZipFile], sample: Sample) -> Image | str:
+def _decode(root: Path, archive: zipfile.ZipFile | Arrays | None, sample: Sample) -> Image | str:
+    if isinstance(archive, Arrays):
+        return archive.image(sample.path)
     try:
-        if sample.archive:
-            data = archives[sample.archive].read(sample.path)
-        else:
-            data = (root / sample.path).read_bytes()
+        data = archive.read(sample.path) if archive else (root / sample.path).read_bytes()
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
         return f"cannot be read: {error}"

@@ -11,10 +11,12 @@ from typing import Final
 from agent.contract.errors import BadContentError
 from agent.contract.messages import NONE_OF_THESE
 from agent.vision.engine import Engine, read_model
+from agent.vision.shipped import notice_of
 from agent.vision.types import Image, Region, whole
 from cloud.annotations import Sample
 from cloud.corrupt import Kind, corrupt, rng_of
-from cloud.data import DataFolder, decode, read_folder, split_by_track
+from cloud.data import DataFolder, decode, read_folder, split_by_image, split_by_track
+from cloud.naming import named_for
 from cloud.outcomes import ASKED_BY, ASKED_SHARE, NONE, Outcome, Outcomes, outcome
 from cloud.report import ClassReport, Report
 
@@ -31,6 +33,7 @@ def evaluate(
     *,
     whole_images: bool = False,
     labels_path: Path | None = None,
+    profile: str = "",
     corruption: Corruption | None = None,
     clock: Callable[[], float] = time.perf_counter,
     on_image: Callable[[int, int], None] = lambda _done, _total: None,
@@ -41,9 +44,12 @@ def evaluate(
         model_path: The `.tflite` file.
         data_dir: See `cloud.data.read_folder`.
         split: Name of the split; None: every image. A folder with tracks but no splits is split
-            by track as training does it; one without either is measured as a whole.
+            by track as training does it. One without either is split by image as training does
+            it where the model was trained on it, and else measured as a whole.
         whole_images: True: annotated boxes are left aside.
         labels_path: Label file of a stock model; None: inside or beside it.
+        profile: Whose aliases the folder may use for class names: a name or a path; empty: the
+            shipped profile that the model was trained for.
         corruption: Spoil every image in this way first, always alike.
         clock: Seconds, for the time of an `invoke()`.
         on_image: Told how many of how many images are done.
@@ -56,7 +62,12 @@ def evaluate(
     if engine.is_detector:
         raise BadContentError(f"{model_path}: a detection model; evaluate needs a classifier")
     folder = read_folder(data_dir)
-    samples, notes = _chosen(folder, split)
+    manifest = engine.model.manifest
+    own = manifest is not None and folder.sha256 == manifest.data_sha256
+    samples, measured, notes = _chosen(folder, split, own=own)
+    if notice := notice_of(manifest):
+        notes = (*notes, notice)
+    folder = named_for(folder, engine.labels, manifest, profile)
     columns, matched_by = match_classes(folder.labels, engine.labels, str(model_path))
     outcomes: list[Outcome] = []
     refused = [f"{name}: not in the folder" for name in folder.missing]
@@ -71,7 +82,7 @@ def evaluate(
     if not outcomes:
         raise BadContentError(f"{data_dir}: no readable image; first: {refused[0]}")
     way = _Way(
-        split=split if split and not notes else "all",
+        split=measured,
         region="whole" if whole_images else "roi",
         matched_by=matched_by,
         interval_over="tracks" if all(s.track for s in samples) else "images",
@@ -137,14 +148,20 @@ def match_classes(
     return columns, "name" if by_name else "index"
 
 
-def _chosen(folder: DataFolder, split: str | None) -> tuple[tuple[Sample, ...], tuple[str, ...]]:
+def _chosen(
+    folder: DataFolder, split: str | None, *, own: bool
+) -> tuple[tuple[Sample, ...], str, tuple[str, ...]]:
+    """Return the images to measure, the name of their split, and what must be said about it."""
     if split is None:
-        return folder.samples, ()
+        return folder.samples, "all", ()
     folder = split_by_track(folder)
-    if not folder.splits:
-        note = f"the folder has neither splits nor tracks: split {split!r} is every image"
-        return folder.samples, (note,)
-    return folder.of(split), ()
+    if folder.splits:
+        return folder.of(split), split, ()
+    if own:
+        note = "the folder has neither splits nor tracks: it is split by image, as in training"
+        return split_by_image(folder).of(split), split, (note,)
+    note = f"the folder has neither splits nor tracks: split {split!r} is every image"
+    return folder.samples, "all", (note,)
 
 
 def _invoke_us(engine: Engine, clock: Callable[[], float]) -> float:

@@ -69,6 +69,8 @@ class Worker:
         with ExitStack() as opened:
             opened.callback(_lock(config).close)
             self._profile = load_profile(config.profile)
+            if self._profile.notice:
+                log.warning("research_only notice=%s", self._profile.notice)
             self.engine = open_database(config.database)
             opened.callback(self.engine.dispose)
             self._build(clock or SystemClock())

@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -112,6 +113,31 @@ def full_folder(root: Path, tracks: int = 4, frames: int = 3) -> Path:
         table.append((row.path, "images.zip", row.index, row.track, side, side, *box, split))
     write_table(root / "annotations.csv", header, table)
     return root
+
+
+def class_folders(root: Path, pictures: Sequence[Row]) -> Path:
+    """One sub-folder a class, `_` for spaces."""
+    for n, row in enumerate(pictures):
+        path = root / LABELS[row.index].replace(" ", "_") / f"{n:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(row))
+    return root
+
+
+def packed(path: Path, **changes: Any) -> Path:
+    """One npz as MedMNIST has them; arrays may be changed, or left out by None."""
+    rng = np.random.default_rng(5)
+    arrays: dict[str, Any] = {}
+    for split, count in (("train", 24), ("val", 9)):
+        indices = np.arange(count) % len(LABELS)
+        images = [cv2.resize(draw(int(i), rng), (28, 28)) for i in indices]
+        arrays[f"{split}_images"] = np.stack(images)[..., ::-1]
+        arrays[f"{split}_labels"] = indices[:, None].astype(np.uint8)
+    kept = {name: array for name, array in (arrays | changes).items() if array is not None}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        np.savez_compressed(file, **kept)
+    return path
 
 
 def empty_png() -> bytes:

@@ -16,7 +16,7 @@ from agent.commands.quiet import quiet
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.vision.engine import Engine, read_model
 from agent.vision.scores import top_k
-from agent.vision.shipped import load_profile, shipped_model
+from agent.vision.shipped import load_profile, notice_of, shipped_model
 from agent.vision.types import Box, Image, Region, whole
 
 DETECTOR_MIN_SCORE: Final = 0.3
@@ -60,6 +60,8 @@ def classify(images: Sequence[Path], wish: Wish) -> int:
         BadContentError, UnavailableError: there is no usable model.
     """
     engine = open_engine(wish)
+    if notice := notice_of(engine.model.manifest) or load_profile(wish.profile).notice:
+        typer.echo(notice, err=True)
     console = Console()
     found: list[dict[str, Any]] = []
     unreadable = 0

@@ -103,7 +103,8 @@ def check_model(config: DeviceConfig) -> Finding:
 
 def _tried_model(config: DeviceConfig) -> Finding:
     with quiet():
-        engine, _, _ = build_vision(config, load_profile(config.profile))
+        profile = load_profile(config.profile)
+        engine, _, _ = build_vision(config, profile)
     engine.self_test()
     took = []
     for _ in range(INVOKES):
@@ -111,11 +112,13 @@ def _tried_model(config: DeviceConfig) -> Finding:
         engine.bare_invoke()
         took.append(time.perf_counter() - started)
     name = Path(engine.model.source).name
-    return Finding(
-        "model", "ok",
+    text = (
         f"{name} ({engine.model.version[:8]}): {len(engine.labels)} classes, self-test passed,"
-        f" {statistics.median(took) * 1000:.1f} ms a run on {engine.runtime_name}",
-    )  # fmt: skip
+        f" {statistics.median(took) * 1000:.1f} ms a run on {engine.runtime_name}"
+    )
+    if profile.notice:
+        return Finding("model", "warn", f"{text}; {profile.notice}")
+    return Finding("model", "ok", text)
 
 
 def check_trust(config: TrustConfig) -> Finding:

@@ -2,7 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
 
 from agent.contract.errors import BadContentError
 from agent.contract.messages import NONE_OF_THESE, Label, first_problem
@@ -23,7 +31,7 @@ class ProfileClass(BaseModel):
     mirror: str = ""
     """Label of the class that a left-right flip turns it into."""
     aliases: tuple[str, ...] = ()
-    """Names that stock models use for it."""
+    """Other names for it: of stock models, of folders, of numbered labels ("0")."""
 
 
 class ProposeConfig(BaseModel):
@@ -58,6 +66,8 @@ class Augmentation(BaseModel):
     shift: float = Field(default=0.08, ge=0, le=0.5)
     shear: float = Field(default=0.1, ge=0, le=0.5)
     brightness: float = Field(default=0.4, ge=0, le=0.9)
+    colour: float = Field(default=1.0, ge=0, le=1)
+    """How far hue, saturation and white balance may stray; 0: colours stay what they are."""
 
 
 class Budget(BaseModel):
@@ -83,8 +93,8 @@ class Profile(BaseModel):
     budget: Budget = Budget()
     model: str = ""
     """Shipped model file, by name in `agent/models`; empty: none is shipped."""
-    verify: bool = False
-    """True: regions of a detector go through a classifier; False: its class is the prediction."""
+    recipe: dict[str, StrictInt | StrictFloat] = Field(default_factory=dict)
+    """Changes to the training recipe, by knob; the trainer knows the knobs and their bounds."""
 
     @model_validator(mode="after")
     def _labels_are_one_set(self) -> "Profile":
@@ -96,6 +106,10 @@ class Profile(BaseModel):
         for item in self.classes:
             if item.mirror and item.mirror not in labels:
                 raise ValueError(f"class {item.label!r}: mirror {item.mirror!r} is no class")
+        names = [*labels, *(alias for item in self.classes for alias in item.aliases)]
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"{twice!r} names more than one class, or one class twice")
         return self
 
     @property
@@ -104,11 +118,21 @@ class Profile(BaseModel):
         return tuple(c.label for c in self.classes)
 
     def canonical(self, label: str) -> str | None:
-        """Return the profile's label for a model's label or alias; None where it has none."""
+        """Return the profile's label for a label or alias; None where it has none.
+
+        Where no class has exactly that name, `_` stands for a space, as in names of folders.
+        """
         for item in self.classes:
             if label == item.label or label in item.aliases:
                 return item.label
-        return None
+        return self.canonical(label.replace("_", " ")) if "_" in label else None
+
+    @property
+    def notice(self) -> str:
+        """What must be said wherever the profile is used; empty: nothing."""
+        if not self.research_only:
+            return ""
+        return f"profile {self.name} is for research only: no decision may rest on its answers"
 
 
 def parse_profile(document: dict[str, object], source: str) -> Profile:

@@ -5,6 +5,7 @@ from typing import Final
 
 from agent.base.toml import read_toml
 from agent.contract.errors import BadContentError, UnavailableError
+from agent.contract.manifest import ModelManifest
 from agent.contract.profile import Profile, parse_profile
 
 _PACKAGE: Final = Path(__file__).resolve().parents[1]
@@ -41,6 +42,12 @@ def load_profile(name_or_path: str) -> Profile:
 def shipped_models() -> tuple[Path, ...]:
     """Return the paths of the shipped model files, sorted."""
     return tuple(sorted(MODELS.glob("*.tflite")))
+
+
+def notice_of(manifest: ModelManifest | None) -> str:
+    """Return what must be said about a model, by the shipped profile it was trained for."""
+    name = manifest.profile if manifest else ""
+    return load_profile(name).notice if name in shipped_profiles() else ""
 
 
 def shipped_model(name: str) -> Path:

@@ -41,7 +41,7 @@ def training_input(image: Image, box: Box, cut: Cut, limits: Augmentation, rng: 
     region = whole(image) if rng.random() < cut.whole_share else jittered(box, image, limits, rng)
     region = region.widened(cut.margin, image.shape[1], image.shape[0])
     small = _warped(image, region, cut.side, limits, rng)
-    small = _coloured(small, limits.brightness, rng)
+    small = _coloured(small, limits.brightness, limits.colour, rng)
     return _degraded(small, rng)
 
 
@@ -97,14 +97,14 @@ def _warped(image: Image, region: Box, side: int, limits: Augmentation, rng: Rng
     )
 
 
-def _coloured(small: Image, strength: float, rng: Rng) -> Image:
+def _coloured(small: Image, strength: float, colour: float, rng: Rng) -> Image:
     """Change saturation, then light and white balance by one table per channel."""
     if rng.random() < 0.6:
-        share = rng.uniform(0.3, 1.9)
+        share = 1 + colour * (rng.uniform(0.3, 1.9) - 1)
         grey = cv2.cvtColor(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
         small = _image(cv2.addWeighted(small, share, grey, 1 - share, 0))
     if rng.random() < 0.1:
-        shift = int(rng.integers(-6, 7))
+        shift = round(colour * int(rng.integers(-6, 7)))
         hsv = cv2.cvtColor(small, cv2.COLOR_BGR2HSV)
         hsv[..., 0] = (hsv[..., 0].astype(np.int16) + shift) % 180
         small = _image(cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR))
@@ -120,7 +120,7 @@ def _coloured(small: Image, strength: float, rng: Rng) -> Image:
     # What is dark already is not made darker: nothing could be learned from black.
     light = math.exp(rng.uniform(-strength if middle > DARK else 0.0, strength))
     level = ((level - middle) * contrast + middle) * light + rng.uniform(-0.1, 0.1) * strength
-    gains = np.exp(rng.uniform(-0.12, 0.12, 3))
+    gains = np.exp(colour * rng.uniform(-0.12, 0.12, 3))
     table = np.clip(level[:, None] * gains * 255, 0, 255).astype(np.uint8)
     small = _image(cv2.LUT(small, table[None]))
     if rng.random() < 0.2:

@@ -90,7 +90,8 @@ def train(
 
     Args:
         profile: Name of a shipped profile, or path of a TOML file.
-        data: See `cloud.data.read_folder`; class names must be the profile's labels.
+        data: See `cloud.data.read_folder`; classes are named by labels or aliases of the
+            profile.
         out: The model file to write.
         background: Road scenes (see `cloud.scenes`) from which "none of these" is learned.
         teachers: `.keras` files of trained networks, whose answers are learned as well.
@@ -105,7 +106,8 @@ def train(
         version: Version in the manifest.
         terms: Licence of the weights, in the manifest.
         console: Where progress is shown.
-        changes: Of `cloud.train.recipe.Recipe`, by field; None is no change.
+        changes: Of `cloud.train.recipe.Recipe`, by field, on top of the profile's own; None is no
+            change.
 
     Raises:
         BadContentError: profile, recipe or data are wrong.
@@ -121,10 +123,12 @@ def train(
         )
     earlier = _manifest_of(development) if development else None
     task, known = load_profile(profile), read_model(start).labels if start else ()
-    base = {**_manifest_of(start).recipe, **FURTHER} if start else {}
+    if task.notice:
+        console.print(task.notice, style="yellow", **PLAIN)
+    base = {**_manifest_of(start).recipe, **FURTHER} if start else task.recipe
     chosen = make_recipe(changes or {}, earlier.recipe if earlier else base)
     sources = Sources(data, background, replay, everything=earlier is not None)
-    material = gather(sources, task, chosen.seed, console, known)
+    material = gather(sources, task, console, known)
     course = Course(
         material.train,
         None if earlier else material.val,

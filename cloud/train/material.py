@@ -20,6 +20,7 @@ from cloud.data import (
     split_by_image,
     split_by_track,
 )
+from cloud.naming import with_names
 from cloud.scenes import held_back, pictures, read_scenes
 from cloud.train.background import Patch, background_patches
 from cloud.train.batches import Examples
@@ -35,7 +36,7 @@ class Sources:
     """Where a training run learns from."""
 
     data: Path
-    """See `cloud.data.read_folder`; class names must be the profile's labels."""
+    """See `cloud.data.read_folder`; classes are named by labels or aliases of the profile."""
     background: Path | None = None
     """Road scenes (see `cloud.scenes`): what is no object, for the answer "none of these"."""
     replay: Path | None = None
@@ -78,7 +79,6 @@ class _Part:
 def gather(
     sources: Sources,
     task: Profile,
-    seed: int,
     console: Console,
     known: tuple[str, ...] = (),
 ) -> Material:
@@ -87,7 +87,6 @@ def gather(
     Args:
         sources: The folders.
         task: Names the classes.
-        seed: Of splits, where folders have none.
         console: Where refused images are named.
         known: Answers of the trained network that goes on; classes that it knows need no images.
 
@@ -96,7 +95,7 @@ def gather(
         UnavailableError: a file cannot be read.
     """
     folders = [
-        prepared(read_folder(root), seed, console)
+        with_names(prepared(read_folder(root), console), task)
         for root in (sources.data, sources.replay)
         if root
     ]
@@ -133,7 +132,7 @@ def _labelled(folder: DataFolder, task: Profile, with_none: bool, *, everything:
     splits = f"{TRAIN} and {VAL}" if everything else TRAIN
     return _Part(
         kept.joined(held) if everything else kept, held, (*missing, *refused, *also_refused),
-        f"{folder.root.resolve().name} {splits}", folder.sha256,
+        f"{folder.name} {splits}", folder.sha256,
     )  # fmt: skip
 
 
@@ -144,11 +143,14 @@ def _joined(examples: list[Examples]) -> Examples:
     return whole
 
 
-def prepared(folder: DataFolder, seed: int, console: Console) -> DataFolder:
-    """Return the folder with splits, and say so where they had to be made."""
+def prepared(folder: DataFolder, console: Console) -> DataFolder:
+    """Return the folder with splits, and say so where they had to be made.
+
+    Always the same ones, whatever the recipe's seed: `evaluate` must find them again.
+    """
     if folder.splits:
         return folder
-    by_track = split_by_track(folder, seed)
+    by_track = split_by_track(folder)
     if by_track.splits:
         console.print(
             f"no split column: about a fifth of each class's tracks are held back as {VAL}"
@@ -159,7 +161,7 @@ def prepared(folder: DataFolder, seed: int, console: Console) -> DataFolder:
         " the same object, its figures are too good",
         style="yellow",
     )
-    return split_by_image(folder, seed)
+    return split_by_image(folder)
 
 
 def load_examples(
@@ -182,8 +184,8 @@ def load_examples(
     unknown = sorted(set(folder.labels) - set(profile.labels) - {NONE_OF_THESE})
     if unknown:
         raise BadContentError(
-            f"{folder.root}: class {unknown[0]!r} is not in profile {profile.name}; names in"
-            " classes.csv and labels of the profile must be the same"
+            f"{folder.root}: class {unknown[0]!r} is not in profile {profile.name}: no label or"
+            " alias; rename the class, or add its name to the aliases of one"
         )
     found = list(decode(folder, folder.of(split)))
     kept = [(sample, image) for sample, image in found if not isinstance(image, str)]

@@ -17,7 +17,6 @@ PROFILE = """\
 name = "presence"
 title = "Is somebody there?"
 instructions = "Say whether a person is in the picture."
-verify = false
 [propose]
 kind = "whole-frame"
 [[class]]

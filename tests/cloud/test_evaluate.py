@@ -17,10 +17,10 @@ from cloud.calibration import (
     fit_temperature,
     negative_log_likelihood,
 )
-from cloud.data import decode, read_folder
-from cloud.evaluate import evaluate, match_classes
+from cloud.data import decode, read_folder, split_by_image
+from cloud.evaluate import _chosen, evaluate, match_classes
 from cloud.report import Report, report_json
-from tests.drawn_folder import full_folder
+from tests.drawn_folder import class_folders, full_folder, rows
 
 MODEL = shipped_model("traffic-signs.tflite")
 EVERY = 13
@@ -238,6 +238,21 @@ def test_a_folder_without_the_split_is_measured_as_a_whole_and_says_so(tmp_path:
     assert (report.split, report.n, report.matched_by) == ("all", 36, "index")
     assert "neither splits nor tracks" in report.notes[0]
     assert done == [(n, 36) for n in range(1, 37)]
+
+
+def test_the_folder_of_the_training_is_split_as_training_did_it(tmp_path: Path) -> None:
+    folder = read_folder(class_folders(tmp_path, rows(5, 2)))
+    held, split, notes = _chosen(folder, "val", own=True)
+    assert held == split_by_image(folder).of("val")
+    assert (len(held), split) == (6, "val")
+    assert "split by image, as in training" in notes[0]
+    every, split, _ = _chosen(folder, "val", own=False)
+    assert (len(every), split) == (30, "all")
+
+
+def test_class_folders_of_other_names_are_not_measured_by_index(tmp_path: Path) -> None:
+    with pytest.raises(BadContentError, match="class 'disc' is no label of the model"):
+        evaluate(MODEL, class_folders(tmp_path, rows(1, 1)))
 
 
 def test_unreadable_images_are_in_the_report(tmp_path: Path) -> None:

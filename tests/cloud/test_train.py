@@ -18,7 +18,7 @@ from agent.vision.shipped import load_profile
 from agent.vision.types import Box, whole
 from cloud.data import read_folder
 from cloud.evaluate import evaluate
-from cloud.train.augment import Cut, _warped, flipped, jittered, training_input
+from cloud.train.augment import Cut, _coloured, _warped, flipped, jittered, training_input
 from cloud.train.batches import (
     UNIT,
     Examples,
@@ -95,7 +95,8 @@ def test_the_file_says_what_it_is(trained: Trained, folder: Path) -> None:
     assert model.manifest.license == "mine"
     assert model.manifest.input.margin == SMALL.margin
     assert model.manifest.metrics == trained.metrics
-    assert read_folder(folder).sha256 in model.manifest.trained_on
+    assert model.manifest.data_sha256 == read_folder(folder).sha256
+    assert model.manifest.trained_on == f"{folder.name} train"
     assert Recipe.model_validate(model.manifest.recipe) == SMALL
     runtime = Runtime(model.data, "m", "auto", 1)
     assert runtime.input.dtype == runtime.outputs[0].dtype == np.int8
@@ -201,11 +202,11 @@ def test_without_tensorflow_the_remedy_is_named(
 def test_splits_are_made_where_missing_and_said(folder: Path) -> None:
     console = Console(record=True, width=200, file=StringIO())
     full = read_folder(folder)
-    assert prepared(full, 0, console) is full
+    assert prepared(full, console) is full
     bare = replace(full, samples=tuple(replace(s, split="") for s in full.samples))
-    assert len(prepared(bare, 0, console).of("val")) == 3 * 2 * 8
+    assert len(prepared(bare, console).of("val")) == 3 * 2 * 8
     none = replace(bare, samples=tuple(replace(s, track="") for s in bare.samples))
-    assert len(prepared(none, 0, console).of("val")) == round(0.2 * 64) * 3
+    assert len(prepared(none, console).of("val")) == round(0.2 * 64) * 3
     said = console.export_text()
     assert "tracks are held back" in said
     assert "one by one" in said
@@ -295,6 +296,35 @@ def test_augmentation_without_limits_is_a_plain_resize() -> None:
     resized = cv2.resize(image[5:39, 3:40], (24, 24), interpolation=cv2.INTER_LINEAR)
     inner = np.abs(still.astype(int) - resized.astype(int))[1:-1, 1:-1]
     assert inner.mean() < 2.0
+
+
+def test_without_colour_grey_stays_grey() -> None:
+    rng = np.random.default_rng(8)
+    grey = np.repeat(draw(0, rng)[..., :1], 3, axis=2)
+    still = [_coloured(grey, 0.5, 0.0, rng) for _ in range(50)]
+    assert all((image.max(axis=2) == image.min(axis=2)).all() for image in still)
+    assert any((image != grey).any() for image in still), "light may still change"
+    tinted = [_coloured(grey, 0.5, 1.0, rng) for _ in range(50)]
+    assert any((image.max(axis=2) != image.min(axis=2)).any() for image in tinted)
+
+
+def test_the_profiles_recipe_comes_before_the_defaults_and_after_changes(
+    folder: Path, profile: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "drawn.toml"
+    path.write_text(Path(profile).read_text().replace("[augm", "[recipe]\nside = 5\n[augm"))
+    out = tmp_path / "m.tflite"
+    with pytest.raises(BadContentError, match=r"recipe: side: .*\(got '5'\)"):
+        train(str(path), folder, out, console=quiet())
+    with pytest.raises(BadContentError, match=r"recipe: side: .*\(got '6'\)"):
+        train(str(path), folder, out, console=quiet(), changes={"side": 6})
+
+
+def test_research_use_is_said_before_training(folder: Path, tmp_path: Path) -> None:
+    console = Console(record=True, width=200, file=StringIO())
+    with pytest.raises(BadContentError, match="class 'disc' is not in profile medical"):
+        train("medical", folder, tmp_path / "m.tflite", console=console)
+    assert "profile medical is for research only" in console.export_text()
 
 
 def test_jittered_boxes_stay_inside_and_near() -> None:

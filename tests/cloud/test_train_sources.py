@@ -121,11 +121,11 @@ def test_a_trained_model_learns_more_and_forgets_less_with_replay(
 ) -> None:
     new = place / "new"
     new.mkdir()
-    full_folder(new, tracks=4, frames=3)
+    full_folder(new, tracks=8, frames=6)
     table = (new / "annotations.csv").read_text().splitlines()
     only_discs = [line for line in table if not line.startswith(("1/", "2/"))]
     (new / "annotations.csv").write_text("\n".join(only_discs))
-    changes = {"epochs": 6, "learning_rate": 5e-3}
+    changes = {"epochs": 30, "learning_rate": 5e-3}
     alone = run("more-alone", "new", start=with_none.model, changes=changes)
     replayed = run(
         "more", "new", start=with_none.model, replay=place / "data",

@@ -217,3 +217,12 @@ def test_watchdog_falls_silent_when_a_role_hangs(
         stop.set()
         watcher.join()
     heard.close()
+
+
+def test_research_use_is_said_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    nobody = {"url": f"mqtt://127.0.0.1:{free_port()}"}
+    with Worker(config_for(tmp_path, broker=nobody, profile="medical")):
+        pass
+    assert "research_only notice=profile medical is for research only" in caplog.text
