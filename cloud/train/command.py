@@ -27,7 +27,7 @@ from cloud.train.batches import IntArray
 from cloud.train.export import Drop, Exported, Precision, Provenance, finish, to_tflite
 from cloud.train.fit import STATE, Course, Epoch, fit
 from cloud.train.material import PLAIN, Material, Sources, gather
-from cloud.train.model import load_network, with_answers
+from cloud.train.model import load_network, save_network, with_answers
 from cloud.train.plots import save_confusion, save_curves
 from cloud.train.recipe import Recipe, make_recipe
 
@@ -241,9 +241,7 @@ def _write_all(
     history: tuple[Epoch, ...],
 ) -> None:
     try:
-        # The float network without its optimizer: what training goes on from.
-        network.save(_beside(out, ".new.keras"), include_optimizer=False)
-        _beside(out, ".new.keras").replace(_beside(out, ".keras"))
+        save_network(network, _beside(out, ".keras"))
         temporary = out.with_name(f"{out.name}.new")
         temporary.write_bytes(made.content)
         temporary.replace(out)

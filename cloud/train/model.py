@@ -64,6 +64,15 @@ def load_network(path: Path) -> Any:  # noqa: ANN401 - a keras.Model
         raise BadContentError(f"{path}: not a network of this trainer: {first}") from error
 
 
+def save_network(network: Any, path: Path) -> None:  # noqa: ANN401 - a keras.Model
+    """Write a network with its float weights, without the optimizer's, four times as large."""
+    bare = keras().Model.from_config(network.get_config())
+    bare.set_weights(network.get_weights())
+    temporary = path.with_name(f"{path.stem}.new.keras")
+    bare.save(temporary)
+    temporary.replace(path)
+
+
 def with_answers(
     network: Any,  # noqa: ANN401 - a keras.Model
     known: tuple[str, ...],
