@@ -140,6 +140,23 @@ def train(
     fit(profile, data, out, epochs=epochs, seed=seed)
 
 
+@app.command("train-detector")
+def train_detector(
+    scenes: Annotated[Path, typer.Option(help="Folder with annotated scenes.")],
+    out: Annotated[Path, typer.Option(help="The model file to write.")],
+    signs: Annotated[Path | None, typer.Option(help="Folder with sign crops to paste.")] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(metavar="LABEL", help="Label that is no sign; may repeat.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
+) -> None:
+    """Train a detector of signs in full frames and write its int8 model file."""
+    from cloud.train.detector.command import train_detector as fit
+
+    fit(scenes, out, signs, ignore or (), epochs=epochs, seed=seed)
+
+
 @app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="The model file.")],
@@ -147,12 +164,35 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="One split; without it all images.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Label file of a stock model.")] = None,
     whole_images: Annotated[bool, typer.Option(help="Leave annotated boxes aside.")] = False,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL", help="Detector: a class that counts, of several."),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL", help="Detector: in place of the manifest's; may repeat."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Measure a model file with the device's own code."""
     from cloud.evaluate import evaluate as measure
     from cloud.evaluate import report_json
+    from cloud.evaluate_detector import (
+        detector_json,
+        detector_lines,
+        evaluate_detector,
+        is_detection_model,
+    )
 
+    if is_detection_model(model, labels):
+        found = evaluate_detector(
+            model, data, split, labels_path=labels, classes=classes or (), ignored=ignore
+        )
+        for line in (detector_json(found),) if json else detector_lines(found):
+            typer.echo(line)
+        for line in found.refused:
+            typer.echo(f"refused {line}", err=True)
+        return
     report = measure(model, data, split, whole_images=whole_images, labels_path=labels)
     if json:
         typer.echo(report_json(report))

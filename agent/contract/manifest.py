@@ -47,6 +47,23 @@ class UnknownSpec(BaseModel):
     """... which leaves this share of known held-back inputs, in basis points."""
 
 
+class DetectorSpec(BaseModel):
+    """How the two maps of an anchor-free detector are read; see `agent.vision.heatmap`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    stride: int = Field(ge=1, le=64)
+    """Pixels of the model input per cell of the maps."""
+    boxes: Literal["centre-log-size"] = "centre-log-size"
+    """Per cell, in cells: offset of the box's centre from the cell's, x and y, then the natural
+    logarithms of width and height."""
+    nms_iou: float = Field(default=0.4, ge=0.0, le=1.0)
+    """Of two boxes of a class that overlap more, the better is kept."""
+    min_score: float = Field(default=0.3, ge=0.0, le=1.0)
+    """Score from which on held-back scenes had one false alarm per ten frames."""
+    ignored: tuple[str, ...] = ()
+    """Labels of training scenes that are neither objects nor, where found, mistakes."""
+
+
 class ModelManifest(BaseModel):
     """The appended `manifest.json`."""
 
@@ -60,6 +77,9 @@ class ModelManifest(BaseModel):
     temperature: float = Field(default=1.0, gt=0.0, le=100.0)
     """Logits are divided by it before softmax (Guo et al. 2017)."""
     unknown: UnknownSpec | None = None
+    detector: DetectorSpec | None = None
+    """Of a detection model with score and box maps; None: it ends in
+    TFLite_Detection_PostProcess."""
     profile: str = ""
     license: str = ""
     trained_on: str = ""

@@ -8,8 +8,15 @@ from typing import Final
 import numpy as np
 
 from agent.contract.errors import BadContentError, UnavailableError
-from agent.contract.manifest import InputSpec, ModelManifest, parse_labels, read_metadata
+from agent.contract.manifest import (
+    DetectorSpec,
+    InputSpec,
+    ModelManifest,
+    parse_labels,
+    read_metadata,
+)
 from agent.contract.messages import NONE_OF_THESE
+from agent.vision.heatmap import decode, order_outputs
 from agent.vision.preprocess import fill_input, integer_limits, pixel_table
 from agent.vision.runtime import Runtime, RuntimeName, TensorSpec
 from agent.vision.scores import best_two, calibrated, dequantise, to_logits
@@ -115,7 +122,8 @@ class Engine:
             raise BadContentError(f"{model.source}: {error}") from error
         # Made once: memory that is asked for anew with each frame costs more than the copy.
         self._small: Image = np.empty((*tensor.shape[1:3], 3), np.uint8)
-        self.is_detector = _is_detector(self._runtime.outputs)
+        self._maps = self._find_maps()
+        self.is_detector = self._maps is not None or _is_detector(self._runtime.outputs)
         self._check_outputs()
         self._probabilities = not self.is_detector and self._gives_probabilities()
         self._logits = None if self.is_detector else self._logit_table()
@@ -163,10 +171,16 @@ class Engine:
     def detect(self, image: Image, min_score: float) -> tuple[Detection, ...]:
         """Find objects in a whole frame, best first.
 
-        Outputs as of TFLite_Detection_PostProcess: boxes (1, n, 4) as relative
-        ymin, xmin, ymax, xmax; classes (1, n); scores (1, n); count (1).
+        Outputs are either score and box maps, see `agent.vision.heatmap`, or as of
+        TFLite_Detection_PostProcess: boxes (1, n, 4) as relative ymin, xmin, ymax, xmax;
+        classes (1, n); scores (1, n); count (1).
         """
         self._run(image, whole(image))
+        if self._maps:
+            maps, spec = self._maps
+            scores, codes = (self._runtime.output(m) for m in maps)
+            frame = image.shape[1], image.shape[0]
+            return decode(scores, codes, maps, spec, self._temperature, min_score, frame)
         boxes, classes, scores, count = (
             dequantise(self._runtime.output(s), s.quantisation) for s in self._runtime.outputs
         )
@@ -201,6 +215,18 @@ class Engine:
         fill_input(view, image, box, self._table, self._spec.channels == "rgb", self._small)
         del view
         self._runtime.invoke()
+
+    def _find_maps(self) -> tuple[tuple[TensorSpec, TensorSpec], DetectorSpec] | None:
+        manifest = self.model.manifest
+        if manifest is None or manifest.detector is None:
+            return None
+        try:
+            maps = order_outputs(
+                self._runtime.outputs, self._classes, self.input_size, manifest.detector
+            )
+        except BadContentError as error:
+            raise BadContentError(f"{self.model.source}: {error}") from error
+        return maps, manifest.detector
 
     def _check_outputs(self) -> None:
         if not self._classes:

@@ -1,23 +1,14 @@
 """From a data folder to a model file, with everything said on the way. Shell."""
 
-import tempfile
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress
 
-from agent.contract.errors import BadContentError, UnavailableError
+from agent.contract.errors import BadContentError
 from agent.contract.profile import Profile
 from agent.vision.shipped import load_profile
 from cloud.data import (
@@ -31,6 +22,7 @@ from cloud.data import (
 )
 from cloud.train.batches import Examples
 from cloud.train.export import Precision, Provenance, finish, to_tflite
+from cloud.train.files import beside, check_place, need, progress_columns, write
 from cloud.train.fit import STATE, Epoch, fit
 from cloud.train.plots import save_confusion, save_curves
 from cloud.train.recipe import Recipe, make_recipe
@@ -86,21 +78,21 @@ def train(
         UnavailableError: a file cannot be read, or the `train` extra is not installed.
     """
     console = console or Console()
-    _need("tensorflow", "keras", "matplotlib")
-    _check_place(out)
+    need("tensorflow", "keras", "matplotlib")
+    check_place(out)
     task, chosen = load_profile(profile), make_recipe(recipe)
     folder = prepared(read_folder(data), chosen.seed, console)
     kept, held, refused = _load_shown(folder, task, console)
     model, history = _fit_shown(
-        kept, held, chosen, task, _beside(out, ".checkpoint"), folder.sha256, console
+        kept, held, chosen, task, beside(out, ".checkpoint"), folder.sha256, console
     )
     content = to_tflite(model, kept, chosen, task.augmentation, precision)
     trained_on = f"{data.resolve().name} {TRAIN}, {folder.annotations} sha256 {folder.sha256}"
     source = Provenance(name or task.name, version, task.name, trained_on, terms)
     made = finish(content, held, chosen, source, precision)
-    _write(out, made.content)
-    save_curves(_beside(out, ".curves.png"), history)
-    save_confusion(_beside(out, ".confusion.png"), task.labels, held.classes, made.guesses)
+    write(out, made.content)
+    save_curves(beside(out, ".curves.png"), history)
+    save_confusion(beside(out, ".confusion.png"), task.labels, held.classes, made.guesses)
     figures = ", ".join(f"{key} {value}" for key, value in made.metrics.items())
     console.print(f"wrote {out}: {len(made.content)} bytes, {figures}", **_PLAIN)
     return Trained(out, made.metrics, history, refused)
@@ -194,16 +186,9 @@ def _fit_shown(
     console: Console,
 ) -> tuple[Any, tuple[Epoch, ...]]:
     """Train under a progress bar with the time left, and one line an epoch for the log."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     if (checkpoint / STATE).is_file():
         console.print(f"going on from {checkpoint}; remove it to start afresh", **_PLAIN)
-    with Progress(*columns, console=console) as progress:
+    with Progress(*progress_columns(), console=console) as progress:
         bar = progress.add_task("training")
 
         def on_step(epoch: int, step: int, steps: int) -> None:
@@ -218,35 +203,3 @@ def _fit_shown(
             )
 
         return fit(kept, held, recipe, task.augmentation, checkpoint, digest, on_step, on_epoch)
-
-
-def _beside(out: Path, ending: str) -> Path:
-    return out.with_name(out.stem + ending)
-
-
-def _need(*modules: str) -> None:
-    """Fail before the data is read rather than after."""
-    for name in modules:
-        if find_spec(name) is None:
-            raise UnavailableError(
-                f"training needs {name}, which is not installed: pip install '.[train]'"
-            )
-
-
-def _check_place(path: Path) -> None:
-    """Fail before an hour of training rather than after."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise UnavailableError(f"{path}: {error.strerror}; choose another output file") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.new")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        raise UnavailableError(f"{path}: {error.strerror}; choose another output file") from error
