@@ -83,6 +83,8 @@ class Profile(BaseModel):
     budget: Budget = Budget()
     model: str = ""
     """Shipped model file, by name in `agent/models`; empty: none is shipped."""
+    detector: str = ""
+    """Shipped detection model that proposes regions for it, by name; empty: none is shipped."""
     verify: bool = False
     """True: regions of a detector go through a classifier; False: its class is the prediction."""
 

@@ -23,7 +23,7 @@ from cloud.scenes import Scene
 from cloud.train.backend import keras, tensorflow
 from cloud.train.detector.compose import Material
 from cloud.train.detector.fit import BOXES, SCORES, epoch_scenes
-from cloud.train.detector.network import STRIDE
+from cloud.train.detector.network import STRIDE, build_detector
 from cloud.train.detector.recipe import DetectorRecipe
 from cloud.train.export import BASIS_POINTS, CALIBRATION_STREAM, Provenance, check_input
 
@@ -52,9 +52,12 @@ def detector_tflite(model: Any, material: Material, recipe: DetectorRecipe) -> b
         BadContentError: the input's quantisation came out otherwise.
     """
     tf = tensorflow()
-    fixed = keras().Input(batch_shape=(1, recipe.side, recipe.side, 3), name="pixels")
+    large = build_detector(recipe.input_side, recipe.width)
+    large.set_weights(model.get_weights())
+    side = recipe.input_side
+    fixed = keras().Input(batch_shape=(1, side, side, 3), name="pixels")
     with tempfile.TemporaryDirectory(prefix="secondlook-export-") as folder:
-        out = model(fixed, training=False)
+        out = large(fixed, training=False)
         keras().Model(fixed, [out[SCORES], out[BOXES]], name="device").export(folder, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -139,7 +142,7 @@ def _metrics(matched: Matched, threshold: float) -> dict[str, int]:
 
 
 def _calibration(material: Material, recipe: DetectorRecipe) -> Iterator[list[FloatArray]]:
-    changes = {"scenes_per_epoch": recipe.calibration, "batch": 2}
+    changes = {"scenes_per_epoch": recipe.calibration, "batch": 2, "side": recipe.input_side}
     few = recipe.model_copy(update=changes)
     for pixels, _ in epoch_scenes(material, few, CALIBRATION_STREAM):
         # Pure black and white pin the input range to 0..1, so that quantising is one subtraction.

@@ -16,8 +16,8 @@ DOWN: Final = (
 """Channels and stride of each convolution at width 1, by resolution."""
 PRIOR: Final = -3.0
 """Score logit of an untrained network: nearly all cells are background."""
-LOOKS_LIKE: Final = 0.2
-"""Background with a higher score looks like a sign."""
+LOOKS_LIKE: Final = 0.5
+"""Background with a higher score looks like a sign; below, it is learned in full, as trees are."""
 
 
 def build_detector(side: int, width: float) -> Any:  # noqa: ANN401 - a keras.Model

@@ -11,13 +11,17 @@ class DetectorRecipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     side: int = Field(default=320, ge=64, le=640, multiple_of=32)
-    """Width and height of the model input in pixels."""
+    """Width and height of training scenes in pixels."""
+    input_side: int = Field(default=512, ge=64, le=1024, multiple_of=32)
+    """Width and height of the model input: the network is fully convolutional, and large scenes
+    cost more than they teach (H. Touvron et al., "Fixing the train-test resolution discrepancy",
+    2019)."""
     width: float = Field(default=1.0, ge=0.125, le=4.0)
     """Multiplies the channels of every layer."""
-    epochs: int = Field(default=16, ge=1, le=1000)
+    epochs: int = Field(default=14, ge=1, le=1000)
     scenes_per_epoch: int = Field(default=1024, ge=8, le=1_000_000)
     """Composed scenes; none comes twice."""
-    batch: int = Field(default=16, ge=2, le=256)
+    batch: int = Field(default=8, ge=2, le=256)
     learning_rate: float = Field(default=2e-3, gt=0.0, le=1.0)
     """At its peak: linear warm-up over the first epoch, then a cosine down to 0."""
     weight_decay: float = Field(default=0.02, ge=0.0, le=1.0)
