@@ -7,6 +7,7 @@ cells that pass the threshold, which is applied to the raw 8-bit numbers.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.contract.errors import BadContentError
-from agent.contract.manifest import DetectorSpec
+from agent.contract.manifest import DetectorSpec, ModelManifest
 from agent.vision.preprocess import Quantisation, Tensor, integer_limits
 from agent.vision.runtime import TensorSpec
 from agent.vision.scores import dequantise
@@ -28,31 +29,52 @@ _LOG_SIZE: Final = 6.0
 """Sizes beyond exp(6) cells are noise."""
 
 
-def order_outputs(
-    outputs: tuple[TensorSpec, ...], classes: int, input_size: tuple[int, int], spec: DetectorSpec
-) -> tuple[TensorSpec, TensorSpec]:
-    """Return the score map and the box map among a model's outputs, told by their channels.
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """A model's two output maps and how they are read."""
+
+    scores: TensorSpec
+    boxes: TensorSpec
+    spec: DetectorSpec
+    temperature: float = 1.0
+    """Logits are divided by it before the sigmoid."""
+
+    @property
+    def tensors(self) -> tuple[TensorSpec, TensorSpec]:
+        """Score map and box map."""
+        return self.scores, self.boxes
+
+
+def find_maps(
+    outputs: tuple[TensorSpec, ...],
+    classes: int,
+    input_size: tuple[int, int],
+    manifest: ModelManifest | None,
+) -> Maps | None:
+    """Return the two maps among a model's outputs, told by their channels.
 
     Args:
         outputs: Of the model.
         classes: How many; 4 cannot be told from a box map and is refused.
         input_size: Width and height of the model input in pixels.
-        spec: Says how the maps are to be read.
+        manifest: Says whether there are maps; without one there are none.
 
     Raises:
-        BadContentError: they are not (1, rows, columns, classes) and (1, rows, columns, 4) of
-            one 8-bit type or float32, or not of the size that the stride makes of the input.
+        BadContentError: they are not (1, rows, columns, classes) and (1, rows, columns, 4), of
+            the size that the stride makes of the input.
     """
+    spec = manifest.detector if manifest else None
+    if manifest is None or spec is None:
+        return None
     grid = (1, input_size[1] // spec.stride, input_size[0] // spec.stride)
-    wanted = {(*grid, classes), (*grid, 4)}
-    if len(wanted) != 2 or len(outputs) != 2 or {o.shape for o in outputs} != wanted:
+    by_shape = {o.shape: o for o in outputs}
+    wanted = ((*grid, classes), (*grid, 4))
+    if classes == 4 or len(outputs) != 2 or set(by_shape) != set(wanted):
         raise BadContentError(
-            f"outputs {[o.shape for o in outputs]}, need scores {(*grid, classes)} and boxes"
-            f" {(*grid, 4)}, of other than 4 classes; does the manifest belong to this model?"
+            f"outputs {[o.shape for o in outputs]}, need scores {wanted[0]} and boxes"
+            f" {wanted[1]}, of other than 4 classes; does the manifest belong to this model?"
         )
-    scores = next(o for o in outputs if o.shape[3] == classes)
-    boxes = next(o for o in outputs if o.shape[3] == 4)
-    return scores, boxes
+    return Maps(by_shape[wanted[0]], by_shape[wanted[1]], spec, manifest.temperature)
 
 
 def raw_threshold(
@@ -127,40 +149,32 @@ def keep_best(boxes: FloatArray, classes: npt.NDArray[np.int64], iou: float) -> 
 
 
 def decode(
-    scores: Tensor,
-    codes: Tensor,
-    maps: tuple[TensorSpec, TensorSpec],
-    spec: DetectorSpec,
-    temperature: float,
-    min_score: float,
-    frame: tuple[int, int],
+    scores: Tensor, codes: Tensor, maps: Maps, min_score: float, frame: tuple[int, int]
 ) -> tuple[Detection, ...]:
     """Find the objects of a frame, best first.
 
     Args:
         scores: Raw score map, shape (1, rows, columns, classes).
         codes: Raw box map, shape (1, rows, columns, 4).
-        maps: What the runtime says about the two.
-        spec: How they are to be read.
-        temperature: Divides logits before the sigmoid.
+        maps: How they are read.
         min_score: Lowest score, 0..1, that counts.
         frame: Width and height in pixels of the frame that was squashed into the model input.
 
     Returns:
         Boxes inside the frame, in its pixels, at least one pixel wide and high.
     """
-    score_map, box_map = maps
-    least = raw_threshold(score_map.dtype, score_map.quantisation, temperature, min_score)
+    spec = maps.spec
+    least = raw_threshold(maps.scores.dtype, maps.scores.quantisation, maps.temperature, min_score)
     cells = peaks(scores[0], least)
     if not len(cells):
         return ()
     rows, columns, classes = cells.T
-    logits = dequantise(scores[0, rows, columns, classes], score_map.quantisation)
-    found = to_boxes(dequantise(codes[0, rows, columns], box_map.quantisation), cells, spec)
+    logits = dequantise(scores[0, rows, columns, classes], maps.scores.quantisation)
+    found = to_boxes(dequantise(codes[0, rows, columns], maps.boxes.quantisation), cells, spec)
     width, height = frame
     down, across = (n * spec.stride for n in scores.shape[1:3])
     found *= np.array([width / across, height / down] * 2, np.float32)
-    probabilities = 1 / (1 + np.exp(-logits / np.float32(temperature)))
+    probabilities = 1 / (1 + np.exp(-logits / np.float32(maps.temperature)))
     detections = []
     for i in keep_best(found, classes, spec.nms_iou):
         box = _inside(found[i], width, height)

@@ -9,14 +9,15 @@ from agent.contract.manifest import DetectorSpec, ModelManifest, append_metadata
 from agent.vision.engine import Engine, read_model
 from agent.vision.heatmap import (
     MAX_CANDIDATES,
+    Maps,
     decode,
+    find_maps,
     keep_best,
-    order_outputs,
     peaks,
     raw_threshold,
     to_boxes,
 )
-from agent.vision.preprocess import Quantisation
+from agent.vision.preprocess import Quantisation, Tensor
 from agent.vision.runtime import TensorSpec
 from agent.vision.types import Box, Detection, FloatArray
 
@@ -33,15 +34,17 @@ def tensor(
     return TensorSpec(0, name, (1, grid, grid, channels), INT8, quantisation)
 
 
-MAPS = (tensor("scores", 1), tensor("boxes", 4, CODE))
+SCORES, BOXES = tensor("scores", 1), tensor("boxes", 4, CODE)
 
 
-def quantised(values: FloatArray, quantisation: Quantisation) -> np.ndarray:
+def quantised(values: FloatArray, quantisation: Quantisation) -> Tensor:
     raw = np.rint(values / quantisation.scale + quantisation.zero_point)
-    return np.clip(raw, -128, 127).astype(np.int8)
+    return np.asarray(np.clip(raw, -128, 127), np.int8)
 
 
-def maps(*objects: tuple[int, int, float, tuple[float, float, float, float]]) -> tuple:
+def maps(
+    *objects: tuple[int, int, float, tuple[float, float, float, float]],
+) -> tuple[Tensor, Tensor]:
     """Maps of 8 x 8 cells with (row, column, logit, code) at some of them."""
     scores = np.full((1, 8, 8, 1), -9.0, np.float32)
     codes = np.zeros((1, 8, 8, 4), np.float32)
@@ -57,7 +60,8 @@ def found(
     temperature: float = 1.0,
     frame: tuple[int, int] = (64, 64),
 ) -> tuple[Detection, ...]:
-    return decode(*maps(*objects), MAPS, SPEC, temperature, min_score, frame)
+    read = Maps(SCORES, BOXES, SPEC, temperature)
+    return decode(*maps(*objects), read, min_score, frame)
 
 
 LOG2 = math.log(2)
@@ -111,7 +115,7 @@ def test_boxes_end_at_the_frame_and_empty_ones_are_left_out() -> None:
 @pytest.mark.parametrize("min_score", [0.0, 0.05, 0.3, 0.5, 0.731, 0.99, 1.0])
 def test_the_raw_threshold_is_the_score_threshold(dtype: type, min_score: float) -> None:
     quantisation = Quantisation(0.07, 20)
-    raw = np.arange(256, dtype=np.uint8).view(dtype)
+    raw: Tensor = np.arange(256, dtype=np.uint8).view(dtype)
     scores = 1 / (1 + np.exp(-(raw.astype(np.float64) - 20) * 0.07 / 1.3))
     least = raw_threshold(np.dtype(dtype), quantisation, 1.3, min_score)
     passed = raw.astype(np.float64) >= least
@@ -129,7 +133,7 @@ def test_a_score_that_was_given_passes_as_its_own_threshold() -> None:
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.float32])
 def test_peaks_are_those_of_a_plain_search(dtype: type) -> None:
     rng = np.random.default_rng(4)
-    raw = rng.integers(0, 100, (13, 9, 2)).astype(dtype)
+    raw: Tensor = rng.integers(0, 100, (13, 9, 2)).astype(dtype)
     expected = set()
     for row, column, index in np.ndindex(raw.shape):
         around = raw[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2, index]
@@ -160,7 +164,12 @@ def test_sizes_without_bounds_stay_finite() -> None:
 
 def test_outputs_are_told_by_their_channels() -> None:
     scores, boxes = tensor("a", 3), tensor("b", 4)
-    assert order_outputs((boxes, scores), 3, (64, 64), SPEC) == (scores, boxes)
+    manifest = ModelManifest(name="m", detector=SPEC, temperature=0.5)
+    found = find_maps((boxes, scores), 3, (64, 64), manifest)
+    assert found == Maps(scores, boxes, SPEC, 0.5)
+    assert found.tensors == (scores, boxes)
+    assert find_maps((boxes, scores), 3, (64, 64), ModelManifest(name="m")) is None
+    assert find_maps((boxes, scores), 3, (64, 64), None) is None
 
 
 @pytest.mark.parametrize(
@@ -174,7 +183,7 @@ def test_outputs_are_told_by_their_channels() -> None:
 )
 def test_maps_that_do_not_fit_are_refused(outputs: tuple[TensorSpec, ...], classes: int) -> None:
     with pytest.raises(BadContentError, match="need scores"):
-        order_outputs(outputs, classes, (64, 64), SPEC)
+        find_maps(outputs, classes, (64, 64), ModelManifest(name="m", detector=SPEC))
 
 
 def test_a_manifest_of_another_model_is_refused_by_the_engine(tmp_path: Path) -> None:
