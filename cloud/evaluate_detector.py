@@ -24,7 +24,7 @@ from cloud.scenes import Scene, SceneFolder, held_names, pictures, read_scenes
 
 ALARMS: Final = 0.1
 """False alarms per frame at which recall is told."""
-LEAST_SCORE: Final = 0.01
+LEAST_SCORE: Final = 0.001
 """Detections from here on make the average precision."""
 SIZES: Final = (("small", 0.0), ("medium", 16.0), ("large", 48.0))
 """Objects by the side, in pixels of the model input, of a square of their area; from where on."""

@@ -56,6 +56,9 @@ class DetectorSpec(BaseModel):
     boxes: Literal["centre-log-size"] = "centre-log-size"
     """Per cell, in cells: offset of the box's centre from the cell's, x and y, then the natural
     logarithms of width and height."""
+    offset: float = Field(default=0.0, ge=-100.0, le=100.0)
+    """Score = sigmoid((logit - offset) / temperature): the share of such boxes that are objects
+    (J. Platt, "Probabilistic outputs for support vector machines", 1999)."""
     nms_iou: float = Field(default=0.4, ge=0.0, le=1.0)
     """Of two boxes of a class that overlap more, the better is kept."""
     min_score: float = Field(default=0.3, ge=0.0, le=1.0)

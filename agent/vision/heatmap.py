@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from agent.contract.errors import BadContentError
 from agent.contract.manifest import DetectorSpec, ModelManifest
-from agent.vision.preprocess import Quantisation, Tensor, integer_limits
+from agent.vision.preprocess import Tensor, integer_limits
 from agent.vision.runtime import TensorSpec
 from agent.vision.scores import dequantise
 from agent.vision.types import Box, Detection, FloatArray
@@ -37,7 +37,7 @@ class Maps:
     boxes: TensorSpec
     spec: DetectorSpec
     temperature: float = 1.0
-    """Logits are divided by it before the sigmoid."""
+    """See `DetectorSpec.offset`."""
 
     @property
     def tensors(self) -> tuple[TensorSpec, TensorSpec]:
@@ -77,12 +77,11 @@ def find_maps(
     return Maps(by_shape[wanted[0]], by_shape[wanted[1]], spec, manifest.temperature)
 
 
-def raw_threshold(
-    dtype: np.dtype[np.generic], quantisation: Quantisation, temperature: float, min_score: float
-) -> float:
+def raw_threshold(maps: Maps, min_score: float) -> float:
     """Return the lowest raw value whose score reaches `min_score`; above the type's range: none."""
+    dtype, quantisation = maps.scores.dtype, maps.scores.quantisation
     score = min(1 - _NEVER, max(_NEVER, min_score))
-    logit = temperature * math.log(score / (1 - score))
+    logit = maps.temperature * math.log(score / (1 - score)) + maps.spec.offset
     if quantisation.scale == 0.0:
         return logit
     lowest, _ = integer_limits(dtype)
@@ -164,8 +163,7 @@ def decode(
         Boxes inside the frame, in its pixels, at least one pixel wide and high.
     """
     spec = maps.spec
-    least = raw_threshold(maps.scores.dtype, maps.scores.quantisation, maps.temperature, min_score)
-    cells = peaks(scores[0], least)
+    cells = peaks(scores[0], raw_threshold(maps, min_score))
     if not len(cells):
         return ()
     rows, columns, classes = cells.T
@@ -174,7 +172,7 @@ def decode(
     width, height = frame
     down, across = (n * spec.stride for n in scores.shape[1:3])
     found *= np.array([width / across, height / down] * 2, np.float32)
-    probabilities = 1 / (1 + np.exp(-logits / np.float32(maps.temperature)))
+    probabilities = 1 / (1 + np.exp((spec.offset - logits) / np.float32(maps.temperature)))
     detections = []
     for i in keep_best(found, classes, spec.nms_iou):
         box = _inside(found[i], width, height)

@@ -14,7 +14,7 @@ from agent.vision.propose import DetectorModel
 from agent.vision.shipped import load_profile, shipped_model
 from cloud.scenes import held_names, read_picture, read_scenes
 
-DETECTOR = {"kind": "detector", "min_score": 0.5}
+DETECTOR = {"kind": "detector", "min_score": 0.3}
 
 
 def config(

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from agent.contract.errors import BadContentError
 from agent.vision.types import Box, Detection
+from cloud.calibration import fit_platt
 from cloud.cli import app
 from cloud.detection_figures import (
     FrameResult,
@@ -132,6 +133,20 @@ def test_the_interval_holds_the_value_and_repeats() -> None:
     assert high - low > 0.1
     assert ap_interval(matched, 1) == (low, high)
     assert ap_interval(matched, 2) != (low, high)
+
+
+def test_scores_are_made_the_share_of_hits() -> None:
+    rng = np.random.default_rng(2)
+    logits = rng.normal(0, 2, 4000)
+    right = rng.random(4000) < 1 / (1 + np.exp(-(logits - 1.5) / 0.5))
+    temperature, offset = fit_platt(logits, right)
+    assert temperature == pytest.approx(0.5, rel=0.15)
+    assert offset == pytest.approx(1.5, abs=0.1)
+    # Nothing to fit on, or nothing that could be believed.
+    assert fit_platt(logits, np.ones(4000, bool)) == (1.0, 0.0)
+    assert fit_platt(-logits, right) == (1.0, 0.0)
+    apart = fit_platt(np.array([-1.0, 1.0]), np.array([False, True]))
+    assert np.isfinite(apart).all()
 
 
 @pytest.fixture(scope="module")

@@ -84,6 +84,7 @@ def run(
     )
 
 
+@pytest.mark.slow
 def test_a_few_epochs_make_a_detector_that_the_device_runs(
     trained: TrainedDetector, scenes: Path
 ) -> None:
@@ -97,6 +98,7 @@ def test_a_few_epochs_make_a_detector_that_the_device_runs(
     assert trained.history[-1].loss < trained.history[0].loss
 
 
+@pytest.mark.slow
 def test_the_file_says_what_it_is(trained: TrainedDetector) -> None:
     model = read_model(trained.model)
     manifest = model.manifest
@@ -118,6 +120,7 @@ def test_the_file_says_what_it_is(trained: TrainedDetector) -> None:
     assert {o.dtype for o in runtime.outputs} == {np.dtype(np.int8)}
 
 
+@pytest.mark.slow
 def test_the_engine_finds_a_disc_at_any_frame_size(trained: TrainedDetector) -> None:
     engine = Engine(read_model(trained.model))
     assert engine.is_detector
@@ -132,6 +135,7 @@ def test_the_engine_finds_a_disc_at_any_frame_size(trained: TrainedDetector) -> 
     engine.self_test()
 
 
+@pytest.mark.slow
 def test_a_finished_checkpoint_gives_the_same_bytes_again(
     trained: TrainedDetector, scenes: Path, tmp_path: Path
 ) -> None:
@@ -286,7 +290,7 @@ def blank(*boxes: tuple[float, ...], unclear: FloatArray = NONE) -> TrainingScen
 
 
 def test_what_is_taught_is_what_the_device_decodes() -> None:
-    boxes = np.array([[10, 20, 40, 44], [70, 5, 79, 17], [60, 36, 126, 90]], np.float32)
+    boxes = np.array([[10, 20, 40, 44], [60, 36, 126, 90], [70, 5, 79, 17]], np.float32)
     made = blank(*boxes.tolist())
     scores, codes = score_target(made, STRIDE), box_target(made, STRIDE)
     cells = np.argwhere(scores[..., 0] == 1.0)

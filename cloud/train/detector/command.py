@@ -81,7 +81,7 @@ def train_detector(
     folder = read_scenes(scenes)
     _check_labels(folder, ignored)
     names = held_names(folder)
-    material, refused = load_material(folder, names, ignored, signs, chosen.crop_step)
+    material, refused = load_material(folder, names, ignored, signs, chosen)
     held, also_refused = _load_held(folder, names)
     refused = (*refused, *also_refused)
     _tell(material, held, refused, folder, console)

@@ -41,6 +41,8 @@ class Material:
     """Signs in each of them, x0, y0, x1, y1 in its pixels, shape (n, 4)."""
     signs: tuple[Cutout, ...]
     """Sign crops without what is behind them."""
+    suspects: tuple[FloatArray, ...] = ()
+    """In each real scene what may be a sign that nobody marked, as `boxes`; empty: nothing."""
 
 
 @dataclass(slots=True, eq=False)
@@ -97,8 +99,14 @@ def _cut(material: Material, size: tuple[int, int], shape: float, rng: Rng) -> _
     matrix[:, 2] = -start * scale + (scale - 1) / 2
     image = cv2.warpAffine(frame, matrix, size, flags=cv2.INTER_LINEAR,
                            borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
-    moved = ((boxes - np.tile(start, 2)) * np.tile(scale, 2)).astype(np.float32)
-    seen, unclear = _sorted_out(moved, size)
+
+    def moved(some: FloatArray) -> FloatArray:
+        return np.asarray((some - np.tile(start, 2)) * np.tile(scale, 2), np.float32)
+
+    seen, unclear = _sorted_out(moved(boxes), size)
+    if material.suspects:
+        parts = _sorted_out(moved(material.suspects[n]), size)
+        unclear = np.concatenate([unclear, *parts])
     return _Canvas(np.asarray(image, np.uint8), seen, unclear, shape)
 
 

@@ -11,7 +11,7 @@ from agent.contract.manifest import DetectorSpec, InputSpec, ModelManifest, appe
 from agent.vision.engine import Engine, ModelFile
 from agent.vision.scores import FLOOR
 from agent.vision.types import FloatArray, Image
-from cloud.calibration import fit_temperature
+from cloud.calibration import fit_platt
 from cloud.detection_figures import (
     FrameResult,
     Matched,
@@ -30,8 +30,10 @@ from cloud.train.export import BASIS_POINTS, CALIBRATION_STREAM, Provenance, che
 LABEL: Final = "sign"
 ALARMS: Final = 0.1
 """False alarms per frame at which recall is told and the default threshold is set."""
-LEAST_SCORE: Final = 0.05
-"""Detections below it are not looked at when scores are calibrated."""
+FITTED_FROM: Final = 0.3
+"""Raw scores from which on detections are looked at when scores are calibrated ..."""
+LEAST_SCORE: Final = 0.001
+"""... and calibrated ones from which on they are when the file is measured."""
 Held = tuple[tuple[Scene, Image], ...]
 """Held-back scenes with their pictures."""
 
@@ -78,8 +80,8 @@ def finish_detector(
 ) -> ExportedDetector:
     """Append label and manifest.
 
-    Temperature and default threshold are fitted on, and the metrics are those of, the held-back
-    scenes run through the device's engine. The same arguments give the same bytes.
+    Temperature, offset and default threshold are fitted on, and the metrics are those of, the
+    held-back scenes run through the device's engine. The same arguments give the same bytes.
     """
     spec = DetectorSpec(stride=STRIDE, nms_iou=recipe.nms_iou, ignored=ignored)
     manifest = ModelManifest(
@@ -94,9 +96,10 @@ def finish_detector(
         recipe=recipe.model_dump(mode="json"),
         seed=recipe.seed,
     )
-    temperature = _temperature(_found(content, held, manifest))
-    manifest = manifest.model_copy(update={"temperature": temperature})
-    matched = _found(content, held, manifest)
+    temperature, offset = _calibrated(_found(content, held, manifest, FITTED_FROM))
+    spec = spec.model_copy(update={"offset": offset})
+    manifest = manifest.model_copy(update={"temperature": temperature, "detector": spec})
+    matched = _found(content, held, manifest, LEAST_SCORE)
     threshold = threshold_at(matched, ALARMS)
     # Rounded down, so that the threshold in the file still lets its own detections pass.
     spec = spec.model_copy(update={"min_score": int(threshold * BASIS_POINTS) / BASIS_POINTS})
@@ -105,12 +108,12 @@ def finish_detector(
     return ExportedDetector(append_metadata(content, (LABEL,), manifest), metrics)
 
 
-def _found(content: bytes, held: Held, manifest: ModelManifest) -> Matched:
+def _found(content: bytes, held: Held, manifest: ModelManifest, least: float) -> Matched:
     engine = Engine(ModelFile(content, "new model", "", (LABEL,), manifest))
     ignored = manifest.detector.ignored if manifest.detector else ()
     return match(
         FrameResult(
-            engine.detect(image, LEAST_SCORE),
+            engine.detect(image, least),
             tuple(o.box for o in scene.objects if o.label not in ignored),
             tuple(o.box for o in scene.objects if o.label in ignored),
         )
@@ -118,16 +121,10 @@ def _found(content: bytes, held: Held, manifest: ModelManifest) -> Matched:
     )
 
 
-def _temperature(matched: Matched) -> float:
-    """Return what makes a score the share of hits among detections of that score.
-
-    1.0 where there is nothing to fit it on.
-    """
-    if not matched.hits.any() or matched.hits.all():
-        return 1.0
+def _calibrated(matched: Matched) -> tuple[float, float]:
+    """Return the temperature and offset that make a score the share of hits among such boxes."""
     scores = np.clip(matched.scores, FLOOR, 1 - FLOOR)
-    logits = np.stack([np.zeros_like(scores), np.log(scores / (1 - scores))], axis=1)
-    return fit_temperature(logits.astype(np.float32), matched.hits.astype(np.int64))
+    return fit_platt(np.log(scores / (1 - scores)), matched.hits)
 
 
 def _metrics(matched: Matched, threshold: float) -> dict[str, int]:

@@ -29,6 +29,9 @@ class DetectorRecipe(BaseModel):
     """Weight of the loss of boxes against that of scores."""
     unmarked: float = Field(default=0.1, ge=0.0, le=1.0)
     """Weight of background in real scenes that looks like a sign; 1: their marks are complete."""
+    suspects: bool = False
+    """True: unmarked patches in the colours and outlines of signs teach nothing. More kinds of
+    signs are found then, also such that count as false alarms where marks are incomplete."""
     frame_share: float = Field(default=0.4, ge=0.0, le=1.0)
     """Share of scenes that are a cut of one real scene ..."""
     mosaic_share: float = Field(default=0.35, ge=0.0, le=1.0)

@@ -92,6 +92,15 @@ def test_a_temperature_moves_scores_and_threshold_alike() -> None:
     assert found((4, 4, 1.0, here), min_score=0.7, temperature=2.0) == ()
 
 
+def test_an_offset_moves_scores_down_and_the_threshold_with_them() -> None:
+    spec = DetectorSpec(stride=8, offset=1.5)
+    read = Maps(SCORES, BOXES, spec, 0.5)
+    one = maps((4, 4, 2.0, (0.0, 0.0, 0.0, 0.0)))
+    (detection,) = decode(*one, read, 0.7, (64, 64))
+    assert detection.score == pytest.approx(1 / (1 + math.exp(-1.0)), abs=1e-5)
+    assert decode(*one, read, 0.75, (64, 64)) == ()
+
+
 def test_a_cell_below_its_neighbour_is_no_peak() -> None:
     # Far apart boxes, so that only the neighbour can silence the weaker cell.
     small = (0.0, 0.0, -1.0, -1.0)
@@ -116,8 +125,10 @@ def test_boxes_end_at_the_frame_and_empty_ones_are_left_out() -> None:
 def test_the_raw_threshold_is_the_score_threshold(dtype: type, min_score: float) -> None:
     quantisation = Quantisation(0.07, 20)
     raw: Tensor = np.arange(256, dtype=np.uint8).view(dtype)
-    scores = 1 / (1 + np.exp(-(raw.astype(np.float64) - 20) * 0.07 / 1.3))
-    least = raw_threshold(np.dtype(dtype), quantisation, 1.3, min_score)
+    scores = 1 / (1 + np.exp(-((raw.astype(np.float64) - 20) * 0.07 - 0.4) / 1.3))
+    spec = DetectorSpec(stride=8, offset=0.4)
+    read = Maps(TensorSpec(0, "s", (1, 8, 8, 1), np.dtype(dtype), quantisation), BOXES, spec, 1.3)
+    least = raw_threshold(read, min_score)
     passed = raw.astype(np.float64) >= least
     clear = np.abs(scores - min_score) > 1e-6
     np.testing.assert_array_equal(passed[clear], (scores >= min_score)[clear])
