@@ -69,7 +69,7 @@ def restore(folder: Path, model: Any, state: RunState) -> None:  # noqa: ANN401 
     model.optimizer.build(model.trainable_variables)
     variables = (*model.variables, *model.optimizer.variables)
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             arrays = [stored[f"arr_{n}"] for n in range(len(stored.files))]
         for variable, array in zip(variables, arrays, strict=True):
             variable.assign(array)

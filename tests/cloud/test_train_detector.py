@@ -20,11 +20,13 @@ from agent.vision.runtime import Runtime
 from agent.vision.types import Box, FloatArray, Image
 from cloud.cli import app
 from cloud.evaluate_detector import evaluate_detector
+from cloud.scenes import Marked
 from cloud.train.checkpoint import RunState, load_state, restore, save
 from cloud.train.detector.command import TrainedDetector, train_detector
 from cloud.train.detector.compose import Material, _sorted_out, compose
 from cloud.train.detector.cutouts import OUTLINES, Cutout, cut_out
 from cloud.train.detector.fit import DetectorEpoch, epoch_scenes, fit_detector
+from cloud.train.detector.material import _suspects
 from cloud.train.detector.network import STRIDE, box_loss, score_loss
 from cloud.train.detector.recipe import DetectorRecipe, make_detector_recipe
 from cloud.train.detector.targets import TrainingScene, box_target, score_target
@@ -282,6 +284,19 @@ def test_signs_cut_off_or_tiny_are_unclear() -> None:
     assert clear.tolist() == [[10, 10, 30, 30], [0, 10, 15, 30]]
     assert unclear.tolist() == [[0, 10, 5, 30], [50, 50, 54, 80]]
     assert [part.shape for part in _sorted_out(NONE, (9, 9))] == [(0, 4), (0, 4)]
+
+
+def test_what_may_be_an_unmarked_sign_teaches_nothing() -> None:
+    image, box = scene(np.random.default_rng(3))
+    (suspect,) = _suspects(image, ())
+    assert Box(*(int(v) for v in suspect)).overlap(box) > 0.5
+    assert _suspects(image, (Marked(box, "disc"),)).shape == (0, 4)
+    doubtful = Material((image,), (NONE,), (), (np.array([box.as_tuple()], np.float32),))
+    recipe = make_detector_recipe({"side": 160, "frame_share": 1, "mosaic_share": 0})
+    rng = np.random.default_rng(1)
+    made = [compose(doubtful, recipe, rng) for _ in range(20)]
+    assert all(len(m.boxes) == 0 for m in made)
+    assert sum(len(m.unclear) for m in made) > 5
 
 
 def blank(*boxes: tuple[float, ...], unclear: FloatArray = NONE) -> TrainingScene:
