@@ -287,7 +287,8 @@ def test_signs_cut_off_or_tiny_are_unclear() -> None:
 
 
 def test_what_may_be_an_unmarked_sign_teaches_nothing() -> None:
-    image, box = scene(np.random.default_rng(3))
+    image, box = np.full((240, 320, 3), 128, np.uint8), Box(100, 80, 141, 121)
+    cv2.circle(image, (120, 100), 20, (30, 30, 200), -1)
 
     def overlap(objects: tuple[Marked, ...]) -> float:
         found = [Box(*(int(v) for v in row)) for row in _suspects(image, objects)]
