@@ -30,11 +30,12 @@ def load_engine(config: DeviceConfig, profile: Profile, *, detector: bool) -> En
     file, labels = (
         (model.detector, model.detector_labels) if detector else (model.file, model.labels)
     )
-    if not file and not profile.model:
+    shipped = profile.detector if detector else profile.model
+    if not file and not shipped:
         raise BadContentError(
             f"profile {profile.name!r} ships no model: set [model] file (and labels) to one"
         )
-    path = Path(file) if file else shipped_model(profile.model)
+    path = Path(file) if file else shipped_model(shipped)
     return Engine(
         read_model(path, Path(labels) if labels else None),
         model.runtime,
@@ -55,7 +56,9 @@ def build_vision(
     engine = load_engine(config, profile, detector=False)
     detector: Engine | None = None
     if any(p.kind == "detector" for p in proposals.values()):
-        detector = load_engine(config, profile, detector=True) if config.model.detector else engine
+        # A detection model in the classifier's place needs no other to propose for it.
+        is_apart = config.model.detector or (profile.detector and not engine.is_detector)
+        detector = load_engine(config, profile, detector=True) if is_apart else engine
         if not detector.is_detector:
             raise BadContentError(
                 f"{detector.model.source}: a classification model cannot propose regions;"

@@ -14,6 +14,7 @@ TINY: Final = 1e-12
 LOWEST: Final = 0.05
 HIGHEST: Final = 20.0
 """Temperatures that are tried."""
+NEWTON_STEPS: Final = 30
 
 
 def expected_calibration_error(scores: FloatArray, right: npt.NDArray[np.bool_]) -> float:
@@ -62,3 +63,35 @@ def fit_temperature(logits: FloatArray, classes: IntArray) -> float:
         else:
             low = left
     return round(float(np.exp((low + high) / 2)), 4)
+
+
+def fit_platt(logits: npt.NDArray[np.float64], right: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Return temperature and offset that make sigmoid((logit - offset) / T) the share of right.
+
+    Logistic regression by Newton's method, with targets a little inside 0..1, so that it ends
+    (J. Platt, "Probabilistic outputs for support vector machines", 1999).
+
+    Args:
+        logits: Shape (n,).
+        right: Shape (n,).
+
+    Returns:
+        1 and 0 where there is nothing to fit, or where higher logits are right less often.
+    """
+    hits = int(right.sum())
+    if not 0 < hits < len(right):
+        return 1.0, 0.0
+    high, low = (hits + 1) / (hits + 2), 1 / (len(right) - hits + 2)
+    targets = np.where(right, high, low)
+    inputs = np.stack([logits, np.ones_like(logits)], axis=1)
+    # From logits as they are: from a flat start Newton's steps overshoot where hits are rare.
+    weights = np.array([1.0, 0.0])
+    for _ in range(NEWTON_STEPS):
+        shares = 1 / (1 + np.exp(-np.clip(inputs @ weights, -30, 30)))
+        slopes = inputs.T @ (shares - targets)
+        curve = (inputs * (shares * (1 - shares))[:, None]).T @ inputs + 1e-6 * np.eye(2)
+        weights -= np.linalg.solve(curve, slopes)
+    slope, start = (float(w) for w in weights)
+    if not 1 / HIGHEST <= slope <= 1 / LOWEST:
+        return 1.0, 0.0
+    return 1 / slope, -start / slope

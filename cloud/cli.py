@@ -172,10 +172,28 @@ def train(
     )  # fmt: skip
 
 
+@app.command("train-detector")
+def train_detector(
+    scenes: Annotated[Path, typer.Option(help="Folder with annotated scenes.")],
+    out: Annotated[Path, typer.Option(help="The model file to write.")],
+    signs: Annotated[Path | None, typer.Option(help="Folder with sign crops to paste.")] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(metavar="LABEL", help="Label that is no sign; may repeat.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
+) -> None:
+    """Train a detector of signs in full frames and write its int8 model file."""
+    from cloud.train.detector.command import train_detector as fit
+
+    fit(scenes, out, signs, ignore or (), epochs=epochs, seed=seed)
+
+
 @app.command()
 def evaluate(
     model: Annotated[Path, typer.Argument(help="The model file.")],
     data: Annotated[Path, typer.Option(help="Folder of labelled images, or an .npz.")],
+    *,
     split: Annotated[str | None, typer.Option(help="One split; without it all images.")] = None,
     labels: Annotated[Path | None, typer.Option(help="Label file of a stock model.")] = None,
     profile: Annotated[
@@ -186,23 +204,41 @@ def evaluate(
         str | None,
         typer.Option(metavar="KIND:SEVERITY", help="Spoil the images first, as by fog:3."),
     ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL", help="Detector: a class that counts, of several."),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL", help="Detector: in place of the manifest's; may repeat."),
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Measure a model file with the device's own code."""
     from cloud.corrupt import parse_corruption
     from cloud.evaluate import evaluate as measure
+    from cloud.evaluate_detector import (
+        detector_json,
+        detector_lines,
+        evaluate_detector,
+        is_detection_model,
+    )
     from cloud.report import report_json, report_text
 
+    if is_detection_model(model, labels):
+        found = evaluate_detector(
+            model, data, split, labels_path=labels, classes=classes or (), ignored=ignore
+        )
+        for line in (detector_json(found),) if json else detector_lines(found):
+            typer.echo(line)
+        for line in found.refused:
+            typer.echo(f"refused {line}", err=True)
+        return
     spoilt = parse_corruption(corrupt) if corrupt else None
     report = measure(
-        model,
-        data,
-        split,
-        whole_images=whole_images,
-        labels_path=labels,
-        profile=profile,
-        corruption=spoilt,
-    )
+        model, data, split, whole_images=whole_images, labels_path=labels,
+        profile=profile, corruption=spoilt,
+    )  # fmt: skip
     if json:
         typer.echo(report_json(report))
         return

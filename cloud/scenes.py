@@ -148,6 +148,13 @@ def held_back(scenes: tuple[Scene, ...], share: float = VAL_SHARE) -> frozenset[
     return frozenset(held)
 
 
+def held_names(folder: SceneFolder) -> frozenset[str]:
+    """Return the pictures held back: the folder's own `val` split, else those of `held_back`."""
+    if any(scene.split for scene in folder.scenes):
+        return frozenset(scene.name for scene in folder.scenes if scene.split == "val")
+    return held_back(folder.scenes)
+
+
 def _marked(row: dict[str, str], place: str) -> Marked | None:
     label = (row["label"] or "").strip()
     texts = [(row[name] or "").strip() for name in COLUMNS[2:]]

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from agent.commands.words import size
 from agent.contract.manifest import InputSpec, ModelManifest
-from agent.vision.engine import ModelFile, is_detector
+from agent.vision.engine import ModelFile
 from agent.vision.runtime import TensorSpec
+from agent.vision.ssd import is_ssd
 
 BASIS_POINTS: Final = "_bp"
 """How names of metrics end that are shares in 1/10,000."""
@@ -110,7 +111,7 @@ def label_words(labels: tuple[str, ...]) -> str:
 def _task(shown: Contents) -> str:
     if shown.model.manifest:
         return shown.model.manifest.task
-    return "detection" if is_detector(shown.outputs) else "classification"
+    return "detection" if is_ssd(shown.outputs) else "classification"
 
 
 def _pixels(spec: InputSpec, said: bool) -> str:

@@ -68,7 +68,8 @@ class ModelConfig(_Strict):
     labels: str = ""
     """Label file of a stock model; empty: appended or beside it."""
     detector: str = ""
-    """Detector model file, where regions are proposed by one and `file` classifies them."""
+    """Detector model file, where regions are proposed by one and `file` classifies them; empty:
+    the profile's shipped one."""
     detector_labels: str = ""
     runtime: Literal["auto", "litert", "tflite-runtime"] = "auto"
     threads: int = Field(default=1, ge=1, le=64)

@@ -47,6 +47,26 @@ class UnknownSpec(BaseModel):
     """... which leaves this share of known held-back inputs, in basis points."""
 
 
+class DetectorSpec(BaseModel):
+    """How the two maps of an anchor-free detector are read; see `agent.vision.heatmap`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    stride: int = Field(ge=1, le=64)
+    """Pixels of the model input per cell of the maps."""
+    boxes: Literal["centre-log-size"] = "centre-log-size"
+    """Per cell, in cells: offset of the box's centre from the cell's, x and y, then the natural
+    logarithms of width and height."""
+    offset: float = Field(default=0.0, ge=-100.0, le=100.0)
+    """Score = sigmoid((logit - offset) / temperature): the share of such boxes that are objects
+    (J. Platt, "Probabilistic outputs for support vector machines", 1999)."""
+    nms_iou: float = Field(default=0.4, ge=0.0, le=1.0)
+    """Of two boxes of a class that overlap more, the better is kept."""
+    min_score: float = Field(default=0.3, ge=0.0, le=1.0)
+    """Score from which on held-back scenes had one false alarm per ten frames."""
+    ignored: tuple[str, ...] = ()
+    """Labels of training scenes that are neither objects nor, where found, mistakes."""
+
+
 class ModelManifest(BaseModel):
     """The appended `manifest.json`."""
 
@@ -63,6 +83,9 @@ class ModelManifest(BaseModel):
     thresholds: dict[Label, Score] = Field(default_factory=dict, max_length=MAX_LABELS)
     """Margins by class below which the device asks, in place of its setting `threshold`; advice
     replaces them, the device's limits hold them."""
+    detector: DetectorSpec | None = None
+    """Of a detection model with score and box maps; None: it ends in
+    TFLite_Detection_PostProcess."""
     profile: str = ""
     license: str = ""
     trained_on: str = ""

@@ -95,6 +95,8 @@ class Profile(BaseModel):
     """Shipped model file, by name in `agent/models`; empty: none is shipped."""
     recipe: dict[str, StrictInt | StrictFloat] = Field(default_factory=dict)
     """Changes to the training recipe, by knob; the trainer knows the knobs and their bounds."""
+    detector: str = ""
+    """Shipped detection model that proposes regions for it, by name; empty: none is shipped."""
 
     @model_validator(mode="after")
     def _labels_are_one_set(self) -> "Profile":

@@ -10,9 +10,11 @@ import numpy as np
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.manifest import InputSpec, ModelManifest, parse_labels, read_metadata
 from agent.contract.messages import NONE_OF_THESE
+from agent.vision.heatmap import decode, find_maps
 from agent.vision.preprocess import fill_input, integer_limits, pixel_table
-from agent.vision.runtime import Runtime, RuntimeName, TensorSpec
+from agent.vision.runtime import Runtime, RuntimeName
 from agent.vision.scores import best_two, calibrated, dequantise, to_logits
+from agent.vision.ssd import decode_ssd, is_ssd
 from agent.vision.types import (
     Box,
     Detection,
@@ -115,7 +117,12 @@ class Engine:
             raise BadContentError(f"{model.source}: {error}") from error
         # Made once: memory that is asked for anew with each frame costs more than the copy.
         self._small: Image = np.empty((*tensor.shape[1:3], 3), np.uint8)
-        self.is_detector = is_detector(self._runtime.outputs)
+        outputs = self._runtime.outputs
+        try:
+            self._maps = find_maps(outputs, self._classes, self.input_size, manifest)
+        except BadContentError as error:
+            raise BadContentError(f"{model.source}: {error}") from error
+        self.is_detector = self._maps is not None or is_ssd(outputs)
         self._check_outputs()
         self._probabilities = not self.is_detector and self._gives_probabilities()
         self._logits = None if self.is_detector else self._logit_table()
@@ -163,21 +170,18 @@ class Engine:
     def detect(self, image: Image, min_score: float) -> tuple[Detection, ...]:
         """Find objects in a whole frame, best first.
 
-        Outputs as of TFLite_Detection_PostProcess: boxes (1, n, 4) as relative
-        ymin, xmin, ymax, xmax; classes (1, n); scores (1, n); count (1).
+        Outputs are either score and box maps, see `agent.vision.heatmap`, or those of
+        TFLite_Detection_PostProcess, see `agent.vision.ssd`.
         """
         self._run(image, whole(image))
-        boxes, classes, scores, count = (
+        frame = image.shape[1], image.shape[0]
+        if self._maps:
+            scores, codes = (self._runtime.output(m) for m in self._maps.tensors)
+            return decode(scores, codes, self._maps, min_score, frame)
+        outputs = tuple(
             dequantise(self._runtime.output(s), s.quantisation) for s in self._runtime.outputs
         )
-        height, width = image.shape[:2]
-        found = []
-        for i in range(min(int(count.flat[0]), boxes.shape[1])):
-            box = _to_box(boxes[0, i], width, height)
-            index = int(classes[0, i])
-            if scores[0, i] >= min_score and box.area > 0 and 0 <= index < len(self.labels):
-                found.append(Detection(box, index, min(1.0, float(scores[0, i]))))
-        return tuple(sorted(found, key=lambda d: -d.score))
+        return decode_ssd(outputs, self._classes, min_score, frame)
 
     def self_test(self) -> None:
         """Run once on a golden input, a grey ramp.
@@ -241,14 +245,3 @@ class Engine:
         self._run(grey, whole(grey))
         values = dequantise(self._runtime.output(spec)[0], spec.quantisation)
         return bool(values.min() >= 0 and abs(float(values.sum()) - 1) < 0.02)
-
-
-def is_detector(outputs: tuple[TensorSpec, ...]) -> bool:
-    """Tell whether outputs are those of TFLite_Detection_PostProcess."""
-    shapes = [s.shape for s in outputs]
-    return len(shapes) == 4 and len(shapes[0]) == 3 and shapes[0][2] == 4
-
-
-def _to_box(relative: FloatArray, width: int, height: int) -> Box:
-    y0, x0, y1, x1 = (float(v) for v in np.clip(relative, 0.0, 1.0))
-    return Box(round(x0 * width), round(y0 * height), round(x1 * width), round(y1 * height))

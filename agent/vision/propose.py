@@ -100,8 +100,7 @@ def make_proposer(config: ProposeConfig, detector: Engine | None) -> Proposer:
                 else (f"{detector.model.source} is no detection model")
             )
             raise BadContentError(
-                f"propose kind 'detector': {what}; name one with"
-                " TFLite_Detection_PostProcess outputs under [model] detector (or file)"
+                f"propose kind 'detector': {what}; name one under [model] detector (or file)"
             )
         return DetectorModel(detector, config.min_score, config.min_size, config.max_regions)
     return WholeFrame()

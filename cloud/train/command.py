@@ -2,22 +2,13 @@
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress
 
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.manifest import ModelManifest
@@ -25,6 +16,7 @@ from agent.vision.engine import read_model
 from agent.vision.shipped import MODELS, load_profile
 from cloud.train.batches import IntArray
 from cloud.train.export import Drop, Exported, Precision, Provenance, finish, to_tflite
+from cloud.train.files import beside, check_place, need, progress_columns, write
 from cloud.train.fit import STATE, Course, Epoch, fit
 from cloud.train.material import PLAIN, Material, Sources, gather
 from cloud.train.model import load_network, save_network, with_answers
@@ -114,8 +106,8 @@ def train(
         UnavailableError: a file cannot be read, or the `train` extra is not installed.
     """
     console = console or Console()
-    _need("tensorflow", "keras", "matplotlib")
-    _check_place(out)
+    need("tensorflow", "keras", "matplotlib")
+    check_place(out)
     if (development and start) or (replay and not start):
         raise BadContentError(
             "train: a run to repeat and a model to go on from exclude each other, and replay goes"
@@ -134,7 +126,7 @@ def train(
         None if earlier else material.val,
         chosen,
         task.augmentation,
-        _beside(out, ".checkpoint"),
+        beside(out, ".checkpoint"),
         _digest(material, (*teachers, *([weights_of(start)] if start else []))),
         start=_going_on(start, known, material.train.labels, chosen) if start else None,
         new=material.new if start else None,
@@ -150,23 +142,16 @@ def train(
     _say(console, out, made)
     new, old = _tallies(material, made.guesses)
     return Trained(
-        out, _beside(out, ".keras"), made.metrics, made.drop, new, old, history, material.refused
+        out, beside(out, ".keras"), made.metrics, made.drop, new, old, history, material.refused
     )
 
 
 def fit_shown(course: Course, console: Console) -> tuple[Any, tuple[Epoch, ...]]:
     """Train under a progress bar with the time left, and one line an epoch for the log."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
     epochs = course.recipe.epochs
     if (course.folder / STATE).is_file():
         console.print(f"going on from {course.folder}; remove it to start afresh", **PLAIN)
-    with Progress(*columns, console=console) as progress:
+    with Progress(*progress_columns(), console=console) as progress:
         bar = progress.add_task("training")
 
         def on_step(epoch: int, step: int, steps: int) -> None:
@@ -200,7 +185,7 @@ def weights_of(model: Path) -> Path:
     Raises:
         UnavailableError: nowhere.
     """
-    name = _beside(model, ".keras")
+    name = beside(model, ".keras")
     places = [name] + [SHIPPED_WEIGHTS / name.name] * (model.resolve().parent == MODELS)
     for place in places:
         if place.is_file():
@@ -241,16 +226,14 @@ def _write_all(
     history: tuple[Epoch, ...],
 ) -> None:
     try:
-        save_network(network, _beside(out, ".keras"))
-        temporary = out.with_name(f"{out.name}.new")
-        temporary.write_bytes(made.content)
-        temporary.replace(out)
-        _beside(out, ".export.json").write_text(json.dumps(asdict(made.drop), indent=1))
+        save_network(network, beside(out, ".keras"))
+        write(out, made.content)
+        beside(out, ".export.json").write_text(json.dumps(asdict(made.drop), indent=1))
     except OSError as error:
         raise UnavailableError(f"{out}: {error.strerror}; choose another output file") from error
-    save_curves(_beside(out, ".curves.png"), history)
+    save_curves(beside(out, ".curves.png"), history)
     save_confusion(
-        _beside(out, ".confusion.png"), material.val.labels, material.val.classes, made.guesses
+        beside(out, ".confusion.png"), material.val.labels, material.val.classes, made.guesses
     )
 
 
@@ -265,26 +248,3 @@ def _say(console: Console, out: Path, made: Exported) -> None:
     )
     for label, (n, before, after) in drop.per_class.items():
         console.print(f"  {label}: {before} -> {after} errors of {n}", **PLAIN)
-
-
-def _beside(out: Path, ending: str) -> Path:
-    return out.with_name(out.stem + ending)
-
-
-def _need(*modules: str) -> None:
-    """Fail before the data is read rather than after."""
-    for name in modules:
-        if find_spec(name) is None:
-            raise UnavailableError(
-                f"training needs {name}, which is not installed: pip install '.[train]'"
-            )
-
-
-def _check_place(path: Path) -> None:
-    """Fail before an hour of training rather than after."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise UnavailableError(f"{path}: {error.strerror}; choose another output file") from error

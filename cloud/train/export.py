@@ -103,7 +103,7 @@ def to_tflite(
             converter.representative_dataset = lambda: _calibration(train, recipe, limits)
         content = bytes(converter.convert())
     if precision == "int8":
-        _check_input(content)
+        check_input(content)
     return content
 
 
@@ -235,7 +235,12 @@ def _calibration(
         yield [row[None]]
 
 
-def _check_input(content: bytes) -> None:
+def check_input(content: bytes) -> None:
+    """Check that an int8 model takes pixels minus 128.
+
+    Raises:
+        BadContentError: it does not.
+    """
     quantisation = Runtime(content, "new model", "auto", 1).input.quantisation
     if abs(quantisation.scale * 255 - 1) > 1e-5 or quantisation.zero_point != -128:
         raise BadContentError(

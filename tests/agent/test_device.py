@@ -1,61 +1,90 @@
-"""Models of somebody else in a device's own file."""
+"""Which models a device loads, and what the shipped two make of real frames."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from agent.contract.config import parse_config
+from agent.contract.config import DeviceConfig, parse_config
+from agent.contract.errors import BadContentError
 from agent.device import build_vision
-from agent.vision.shipped import load_profile
-from agent.vision.types import Region, whole
+from agent.vision.propose import DetectorModel
+from agent.vision.shipped import load_profile, shipped_model
+from cloud.scenes import held_names, read_picture, read_scenes
 
-SOMEBODY = 300
-"""A frame of the clip with a person in it."""
-PROFILE = """\
-name = "presence"
-title = "Is somebody there?"
-instructions = "Say whether a person is in the picture."
-[propose]
-kind = "whole-frame"
-[[class]]
-label = "nobody"
-description = "No person at all."
-[[class]]
-label = "somebody"
-description = "At least one person."
-"""
+DETECTOR = {"kind": "detector", "min_score": 0.3}
 
 
-@pytest.mark.data
-def test_a_stock_classifier_runs_with_a_profile_and_a_label_file(
-    tmp_path: Path, data_dir: Path
-) -> None:
-    (tmp_path / "presence.toml").write_text(PROFILE)
-    (tmp_path / "labels.txt").write_text("nobody\nsomebody\n")
-    config = parse_config(
-        {
-            "device": "door-1",
-            "profile": str(tmp_path / "presence.toml"),
-            "camera": [{"name": "hall", "uri": f"file://{tmp_path}/clip.mp4"}],
-            "model": {
-                "file": str(data_dir / "models" / "vww_96_int8.tflite"),
-                "labels": str(tmp_path / "labels.txt"),
-            },
-        },
-        "device.toml",
-    )
-    profile = load_profile(config.profile)
-    engine, classifier, lanes = build_vision(config, profile)
+def config(
+    model: dict[str, Any] | None = None, propose: dict[str, Any] | None = None
+) -> DeviceConfig:
+    camera = {"name": "front", "uri": "scene://1", "propose": propose or DETECTOR}
+    document = {"device": "cam-1", "state_dir": "/s", "camera": [camera], "model": model or {}}
+    return parse_config(document, "test")
+
+
+def test_the_profiles_detector_proposes_where_no_other_is_named() -> None:
+    profile = load_profile("traffic-signs")
+    engine, classifier, lanes = build_vision(config(), profile)
     assert classifier is engine
-    clip = cv2.VideoCapture(str(data_dir / "video" / "one-by-one-person-detection.mp4"))
-    for _ in range(SOMEBODY + 1):
-        clip.grab()
-    image = np.asarray(clip.retrieve()[1], np.uint8)
-    (region,) = lanes["hall"].proposer.propose(image)
-    assert region == Region(whole(image))
-    prediction = classifier.classify(image, region)
-    assert prediction.label == "somebody"
-    assert prediction.label in profile.labels
-    assert prediction.score > 0.9
+    assert engine.labels == profile.labels
+    proposer = lanes["front"].proposer
+    assert isinstance(proposer, DetectorModel)
+    assert proposer.engine is not engine
+    assert proposer.engine.labels == ("sign",)
+
+
+def test_the_configs_detector_comes_first(data_dir: Path) -> None:
+    stock = str(data_dir / "models" / "ssd_mobilenet_v1_coco_quant.tflite")
+    profile = load_profile("traffic-signs")
+    _, _, lanes = build_vision(config({"detector": stock}), profile)
+    proposer = lanes["front"].proposer
+    assert isinstance(proposer, DetectorModel)
+    assert "stopsign" in proposer.engine.labels
+    # A detection model in the classifier's place proposes itself.
+    engine, _, lanes = build_vision(config({"file": stock}), profile)
+    proposer = lanes["front"].proposer
+    assert isinstance(proposer, DetectorModel)
+    assert proposer.engine is engine
+
+
+def test_a_profile_without_a_detector_says_what_is_missing() -> None:
+    profile = load_profile("traffic-signs").model_copy(update={"detector": ""})
+    with pytest.raises(BadContentError, match="cannot propose regions"):
+        build_vision(config(), profile)
+
+
+def test_real_stop_signs_are_found_and_read(data_dir: Path) -> None:
+    """Held-back frames, which neither of the two models has seen."""
+    folder = read_scenes(data_dir / "detection-frames")
+    held = held_names(folder)
+    _, classifier, lanes = build_vision(config(), load_profile("traffic-signs"))
+    read, total = 0, 0
+    for scene in folder.scenes:
+        signs = [o.box for o in scene.objects if o.label == "stop"]
+        if scene.name not in held or not signs:
+            continue
+        image = read_picture(scene)
+        total += len(signs)
+        found = [
+            region
+            for region in lanes["front"].proposer.propose(image)
+            if classifier.classify(image, region).label == "Stop"
+        ]
+        read += sum(any(r.box.overlap(box) >= 0.5 for r in found) for box in signs)
+    assert total == 13
+    assert read >= 8
+
+
+def test_a_frame_of_one_colour_has_no_signs() -> None:
+    _, _, lanes = build_vision(config(), load_profile("traffic-signs"))
+    grey = np.full((720, 1280, 3), 120, np.uint8)
+    assert lanes["front"].proposer.propose(grey) == ()
+    sky = np.asarray(cv2.applyColorMap(grey, cv2.COLORMAP_OCEAN), np.uint8)
+    assert lanes["front"].proposer.propose(sky) == ()
+
+
+def test_the_shipped_detector_is_small() -> None:
+    assert shipped_model(load_profile("traffic-signs").detector).stat().st_size <= 1_000_000

@@ -1,0 +1,1 @@
+"""Scenes and sign crops -> float detector -> int8 model file."""

@@ -1,0 +1,73 @@
+"""Where a training run's results go, and how its progress is shown. Adapter."""
+
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from agent.contract.errors import UnavailableError
+
+
+def progress_columns() -> tuple[ProgressColumn, ...]:
+    """Return the columns of a bar with the time that is left."""
+    return (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+
+
+def beside(out: Path, ending: str) -> Path:
+    """Return a path in the same folder, named like the model file."""
+    return out.with_name(out.stem + ending)
+
+
+def need(*modules: str) -> None:
+    """Fail before the data is read rather than after.
+
+    Raises:
+        UnavailableError: a module is not installed.
+    """
+    for name in modules:
+        if find_spec(name) is None:
+            raise UnavailableError(
+                f"training needs {name}, which is not installed: pip install '.[train]'"
+            )
+
+
+def check_place(path: Path) -> None:
+    """Fail before an hour of training rather than after.
+
+    Raises:
+        UnavailableError: nothing can be written there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UnavailableError(f"{path}: {error.strerror}; choose another output file") from error
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        UnavailableError: it cannot be written.
+    """
+    temporary = path.with_name(f"{path.name}.new")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        raise UnavailableError(f"{path}: {error.strerror}; choose another output file") from error
