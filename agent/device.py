@@ -5,7 +5,7 @@ from pathlib import Path
 
 from agent.contract.config import DeviceConfig
 from agent.contract.errors import BadContentError
-from agent.contract.profile import Profile, ProposeConfig
+from agent.contract.profile import DETECTING, Profile, ProposeConfig
 from agent.pipeline import Lane
 from agent.vision.engine import Engine, read_model
 from agent.vision.predict import Classifier, DetectorClasses
@@ -55,7 +55,7 @@ def build_vision(
     proposals = {c.name: propose_of(config, profile, c.name) for c in config.camera}
     engine = load_engine(config, profile, detector=False)
     detector: Engine | None = None
-    if any(p.kind == "detector" for p in proposals.values()):
+    if any(p.kind in DETECTING for p in proposals.values()):
         # A detection model in the classifier's place needs no other to propose for it.
         is_apart = config.model.detector or (profile.detector and not engine.is_detector)
         detector = load_engine(config, profile, detector=True) if is_apart else engine

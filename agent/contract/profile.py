@@ -15,7 +15,12 @@ from pydantic import (
 from agent.contract.errors import BadContentError
 from agent.contract.messages import NONE_OF_THESE, Label, first_problem
 
-ProposalKind = Literal["whole-frame", "zones", "detector", "motion", "colour"]
+ProposalKind = Literal[
+    "whole-frame", "zones", "detector", "motion", "colour", "detector+colour"
+]  # fmt: skip
+"""`detector+colour`: a detector, and coloured patches where it finds nothing."""
+DETECTING: tuple[ProposalKind, ...] = ("detector", "detector+colour")
+"""Kinds that need a detection model."""
 Symmetry = Literal["none", "horizontal", "vertical", "both"]
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.contract.errors import BadContentError
-from agent.contract.profile import ProposeConfig
+from agent.contract.profile import DETECTING, ProposeConfig
 from agent.vision.colour import propose_colour
 from agent.vision.engine import Engine
 from agent.vision.motion import MotionDetector
@@ -75,16 +75,39 @@ class Colour:
         return propose_colour(image, self.min_size, self.max_regions)
 
 
+@dataclass(frozen=True, slots=True)
+class DetectorAndColour:
+    """A detector's boxes, then the coloured patches that touch none of them.
+
+    A detector misses the kinds of signs that its training scenes did not mark, colour misses what
+    is grey and takes much for a sign: together they miss least, and the classifier judges.
+    """
+
+    detector: DetectorModel
+    colour: Colour
+    max_regions: int
+
+    def propose(self, image: Image) -> tuple[Region, ...]:
+        """Return the regions of both."""
+        found = self.detector.propose(image)
+        more = [
+            patch
+            for patch in self.colour.propose(image)
+            if not any(patch.box.overlap(region.box) > 0 for region in found)
+        ]
+        return (*found, *more)[: self.max_regions]
+
+
 def make_proposer(config: ProposeConfig, detector: Engine | None) -> Proposer:
     """Make the proposer of one camera.
 
     Args:
         config: The way and its limits.
-        detector: Detection model; needed for kind `detector`, may be shared by cameras of one
+        detector: Detection model; needed for `DETECTING` kinds, may be shared by cameras of one
             thread.
 
     Raises:
-        BadContentError: kind `detector` without a detection model.
+        BadContentError: a detecting kind without a detection model.
     """
     if config.kind == "zones":
         return Zones(config.zones)
@@ -92,7 +115,7 @@ def make_proposer(config: ProposeConfig, detector: Engine | None) -> Proposer:
         return MotionDetector(config.min_size, config.max_regions)
     if config.kind == "colour":
         return Colour(config.min_size, config.max_regions)
-    if config.kind == "detector":
+    if config.kind in DETECTING:
         if detector is None or not detector.is_detector:
             what = (
                 "no detection model is set"
@@ -100,7 +123,11 @@ def make_proposer(config: ProposeConfig, detector: Engine | None) -> Proposer:
                 else (f"{detector.model.source} is no detection model")
             )
             raise BadContentError(
-                f"propose kind 'detector': {what}; name one under [model] detector (or file)"
+                f"propose kind {config.kind!r}: {what}; name one under [model] detector (or file)"
             )
-        return DetectorModel(detector, config.min_score, config.min_size, config.max_regions)
+        model = DetectorModel(detector, config.min_score, config.min_size, config.max_regions)
+        if config.kind == "detector":
+            return model
+        colour = Colour(config.min_size, config.max_regions)
+        return DetectorAndColour(model, colour, config.max_regions)
     return WholeFrame()

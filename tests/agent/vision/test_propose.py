@@ -1,5 +1,7 @@
 """Where to look: whole frame, zones, motion."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,9 +9,12 @@ from hypothesis import strategies as st
 
 from agent.contract.errors import BadContentError
 from agent.contract.profile import ProposeConfig
+from agent.vision.engine import Engine, read_model
 from agent.vision.motion import MotionDetector
 from agent.vision.propose import make_proposer
+from agent.vision.shipped import shipped_model
 from agent.vision.types import Box, Image
+from cloud.scenes import held_back, read_picture, read_scenes
 
 SHAPE = (240, 320, 3)
 
@@ -115,3 +120,25 @@ def test_colour_proposes_a_red_patch() -> None:
     config = ProposeConfig(kind="colour", min_size=16, max_regions=4)
     regions = make_proposer(config, None).propose(image)
     assert any(r.box.overlap(Box(100, 60, 150, 110)) > 0.4 for r in regions)
+
+
+def test_colour_adds_what_the_detector_does_not_touch(data_dir: Path) -> None:
+    """A real stop sign for the detector, and a plain red patch that no detector takes for one."""
+    scenes = read_scenes(data_dir / "detection-frames").scenes
+    scene = next(s for s in scenes if s.name in held_back(scenes) and s.objects[0].label == "stop")
+    image = read_picture(scene)
+    height, width = image.shape[:2]
+    image[height - 40 : height - 4, 4:40] = (20, 20, 220)
+    patch = Box(4, height - 40, 40, height - 4)
+    detector = Engine(read_model(shipped_model("sign-detector.tflite")))
+    config = ProposeConfig(kind="detector+colour", min_size=16, max_regions=8)
+    regions = make_proposer(config, detector).propose(image)
+    alone = make_proposer(config.model_copy(update={"kind": "detector"}), detector).propose(image)
+    assert regions[: len(alone)] == alone
+    assert any(r.box.overlap(scene.objects[0].box) > 0.5 for r in alone)
+    assert not any(r.box.overlap(patch) > 0.5 for r in alone)
+    assert any(r.box.overlap(patch) > 0.5 for r in regions)
+    for extra in regions[len(alone) :]:
+        assert all(extra.box.overlap(r.box) == 0 for r in alone)
+    few = config.model_copy(update={"max_regions": len(alone)})
+    assert make_proposer(few, detector).propose(image) == alone
