@@ -15,8 +15,9 @@ STATE: Final = "state.json"
 
 
 class RunState(BaseModel):
-    """The least that a run must know; subclasses add recipe and history."""
+    """The least that a run must know; subclasses type the recipe and add the history."""
 
+    recipe: Any
     data: str
     """Hash of the data."""
     weights: str = ""
@@ -44,19 +45,31 @@ def save(folder: Path, model: Any, state: RunState, epoch: int) -> None:  # noqa
             old.unlink()
 
 
-def load_state(folder: Path, kind: type[S]) -> S | None:
+def interrupted(folder: Path, kind: type[S], recipe: BaseModel, data: str) -> S | None:
     """Return the state of an interrupted run, None where there is none.
 
+    Args:
+        folder: Of the checkpoint.
+        kind: What the state is read as.
+        recipe: Of the run that goes on.
+        data: Its hash of the data.
+
     Raises:
-        BadContentError: it is not such a state.
+        BadContentError: there is no such state in it, or one of another recipe or other data.
     """
     path = folder / STATE
     if not path.is_file():
         return None
     try:
-        return kind.model_validate_json(path.read_bytes())
+        state = kind.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise _broken(path, first_problem(error)) from error
+    if state.recipe != recipe or state.data != data:
+        raise BadContentError(
+            f"{folder}: a checkpoint of another recipe or other data; remove it to start afresh,"
+            " or choose another output file"
+        )
+    return state
 
 
 def restore(folder: Path, model: Any, state: RunState) -> None:  # noqa: ANN401 - a keras.Model

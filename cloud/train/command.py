@@ -15,9 +15,10 @@ from agent.contract.manifest import ModelManifest
 from agent.vision.engine import read_model
 from agent.vision.shipped import MODELS, load_profile
 from cloud.train.batches import IntArray
+from cloud.train.checkpoint import STATE
 from cloud.train.export import Drop, Exported, Precision, Provenance, finish, to_tflite
 from cloud.train.files import beside, check_place, need, progress_columns, write
-from cloud.train.fit import STATE, Course, Epoch, fit
+from cloud.train.fit import Course, Epoch, fit
 from cloud.train.material import PLAIN, Material, Sources, gather
 from cloud.train.model import load_network, save_network, with_answers
 from cloud.train.plots import save_confusion, save_curves

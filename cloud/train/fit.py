@@ -1,25 +1,20 @@
 """The training loop: AdamW, warm-up and cosine, one checkpoint an epoch. Shell."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from agent.contract.errors import BadContentError
-from agent.contract.messages import first_problem
 from agent.contract.profile import Augmentation
 from agent.vision.types import FloatArray
 from cloud.train.backend import keras, tensorflow
 from cloud.train.batches import Examples, epoch_batches, epoch_rows, plain_inputs
-from cloud.train.model import build, load_network
+from cloud.train.checkpoint import RunState, interrupted, restore, save
+from cloud.train.model import build
 from cloud.train.recipe import Recipe
 from cloud.train.targets import mean_answer, softened
-
-STATE: Final = "state.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +30,10 @@ class Epoch:
     val_accuracy: float | None
 
 
-class _State(BaseModel):
+class _State(RunState):
     """What a run must know to go on."""
 
-    model_config = ConfigDict(extra="forbid")
     recipe: Recipe
-    data: str
-    weights: str
     history: tuple[Epoch, ...]
 
 
@@ -95,11 +87,11 @@ def fit(
     course.folder.mkdir(parents=True, exist_ok=True)
     order = epoch_rows(train, recipe, 1, course.new)
     steps = -(-len(order) // recipe.batch)
-    state = _resume(course.folder, recipe, course.data)
+    state = interrupted(course.folder, _State, recipe, course.data)
+    model, history = _compiled(course, steps), []
     if state:
-        model, history = load_network(course.folder / state.weights), list(state.history)
-    else:
-        model, history = _compiled(course, steps), []
+        restore(course.folder, model, state)
+        history = list(state.history)
     for number in range(len(history) + 1, recipe.epochs + 1):
         losses = []
         batches = epoch_batches(train, recipe, course.limits, number, course.new)
@@ -113,11 +105,8 @@ def fit(
             on_step(number, step, steps)
         nll, accuracy = _measure(model, course.val, recipe) if course.val else (None, None)
         history.append(Epoch(number, float(np.mean(losses)), nll, accuracy))
-        _save(
-            course.folder,
-            model,
-            _State(recipe=recipe, data=course.data, weights="", history=tuple(history)),
-        )
+        reached = _State(recipe=recipe, data=course.data, history=tuple(history))
+        save(course.folder, model, reached, number)
         on_epoch(history[-1])
     if recipe.average:
         model.optimizer.finalize_variable_values(model.trainable_variables)
@@ -170,33 +159,3 @@ def _measure(model: Any, val: Examples, recipe: Recipe) -> tuple[float, float]: 
         nll -= float((log_scores * targets).sum())
         right += int((logits.argmax(1) == targets.argmax(1)).sum())
     return nll / len(val), right / len(val)
-
-
-def _save(folder: Path, model: Any, state: _State) -> None:  # noqa: ANN401 - a keras.Model
-    """Write the weights under a new name, then the state that names them, then tidy up."""
-    weights = f"epoch-{len(state.history):04d}.keras"
-    model.save(folder / weights)
-    temporary = folder / f"{STATE}.new"
-    temporary.write_text(state.model_copy(update={"weights": weights}).model_dump_json(indent=1))
-    temporary.replace(folder / STATE)
-    for old in folder.glob("epoch-*.keras"):
-        if old.name != weights:
-            old.unlink()
-
-
-def _resume(folder: Path, recipe: Recipe, data: str) -> _State | None:
-    path = folder / STATE
-    if not path.is_file():
-        return None
-    try:
-        state = _State.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (ValidationError, ValueError) as error:
-        raise BadContentError(
-            f"{path}: not a checkpoint ({first_problem(error)}); remove {folder} to start afresh"
-        ) from error
-    if state.recipe != recipe or state.data != data:
-        raise BadContentError(
-            f"{folder}: a checkpoint of another recipe or other data; remove it to start afresh,"
-            " or choose another output file"
-        )
-    return state

@@ -21,7 +21,7 @@ from agent.vision.types import Box, FloatArray, Image
 from cloud.cli import app
 from cloud.evaluate_detector import evaluate_detector
 from cloud.scenes import Marked
-from cloud.train.checkpoint import RunState, load_state, restore, save
+from cloud.train.checkpoint import RunState, interrupted, restore, save
 from cloud.train.detector.command import TrainedDetector, train_detector
 from cloud.train.detector.compose import Material, _sorted_out, compose
 from cloud.train.detector.cutouts import OUTLINES, Cutout, cut_out
@@ -30,6 +30,7 @@ from cloud.train.detector.material import _suspects
 from cloud.train.detector.network import STRIDE, box_loss, score_loss
 from cloud.train.detector.recipe import DetectorRecipe, make_detector_recipe
 from cloud.train.detector.targets import TrainingScene, box_target, score_target
+from cloud.train.recipe import Recipe
 from tests.drawn_folder import full_folder
 
 pytestmark = pytest.mark.filterwarnings(
@@ -181,6 +182,10 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
         fit(seen.append)
 
 
+class SmallState(RunState):
+    recipe: Recipe
+
+
 def test_weights_and_optimiser_stand_where_they_stood(tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
 
@@ -193,9 +198,12 @@ def test_weights_and_optimiser_stand_where_they_stood(tmp_path: Path) -> None:
     inputs, targets = np.ones((4, 3), np.float32), np.zeros((4, 2), np.float32)
     for _ in range(3):
         first.train_on_batch(inputs, targets)
-    save(tmp_path, first, RunState(data="d"), 3)
-    state = load_state(tmp_path, RunState)
-    assert state == RunState(data="d", weights="epoch-0003.npz")
+    save(tmp_path, first, SmallState(recipe=Recipe(seed=3), data="d"), 3)
+    state = interrupted(tmp_path, SmallState, Recipe(seed=3), "d")
+    assert state == SmallState(recipe=Recipe(seed=3), data="d", weights="epoch-0003.npz")
+    for recipe, data in ((Recipe(seed=4), "d"), (Recipe(seed=3), "e")):
+        with pytest.raises(BadContentError, match="another recipe or other data"):
+            interrupted(tmp_path, SmallState, recipe, data)
     restore(tmp_path, second, state)
     assert int(second.optimizer.iterations) == 3
     for one, two in ((first, second), (first.optimizer, second.optimizer)):

@@ -11,11 +11,10 @@ from typing import Any, Final
 import numpy as np
 from pydantic import ConfigDict
 
-from agent.contract.errors import BadContentError
 from agent.vision.types import FloatArray
 from cloud.train.backend import keras
 from cloud.train.batches import AHEAD, UNIT, WORKERS
-from cloud.train.checkpoint import RunState, load_state, restore, save
+from cloud.train.checkpoint import RunState, interrupted, restore, save
 from cloud.train.detector.compose import Material, compose
 from cloud.train.detector.network import STRIDE, box_loss, build_detector, score_loss
 from cloud.train.detector.recipe import DetectorRecipe
@@ -78,7 +77,7 @@ def fit_detector(
     keras().utils.set_random_seed(recipe.seed)
     folder.mkdir(parents=True, exist_ok=True)
     steps = -(-recipe.scenes_per_epoch // recipe.batch)
-    state = _resume(folder, recipe, data)
+    state = interrupted(folder, _State, recipe, data)
     model = build_detector(recipe.side, recipe.width)
     _compile(model, recipe, steps)
     history = list(state.history) if state else []
@@ -159,13 +158,3 @@ def _measure(model: Any, held: tuple[TrainingScene, ...]) -> float:  # noqa: ANN
 
 def _total(losses: Any) -> float:  # noqa: ANN401 - Keras gives the sum, or the sum and its parts
     return float(np.ravel(losses)[0])
-
-
-def _resume(folder: Path, recipe: DetectorRecipe, data: str) -> _State | None:
-    state = load_state(folder, _State)
-    if state and (state.recipe != recipe or state.data != data):
-        raise BadContentError(
-            f"{folder}: a checkpoint of another recipe or other data; remove it to start afresh,"
-            " or choose another output file"
-        )
-    return state

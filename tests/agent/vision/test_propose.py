@@ -127,7 +127,7 @@ def test_colour_adds_what_the_detector_does_not_touch(data_dir: Path) -> None:
     scenes = read_scenes(data_dir / "detection-frames").scenes
     scene = next(s for s in scenes if s.name in held_back(scenes) and s.objects[0].label == "stop")
     image = read_picture(scene)
-    height, width = image.shape[:2]
+    height = image.shape[0]
     image[height - 40 : height - 4, 4:40] = (20, 20, 220)
     patch = Box(4, height - 40, 40, height - 4)
     detector = Engine(read_model(shipped_model("sign-detector.tflite")))
