@@ -171,7 +171,7 @@ def test_an_interrupted_run_goes_on(examples: Examples, tmp_path: Path) -> None:
     history = run(seen.append)
     assert [epoch.number for epoch in history] == [1, 2]
     assert [epoch.number for epoch in seen] == [2]
-    assert len(list(tmp_path.glob("*.keras"))) == 1
+    assert len(list(tmp_path.glob("*.npz"))) == 1
     (tmp_path / "state.json").write_text("{")
     with pytest.raises(BadContentError, match="not a checkpoint"):
         run(seen.append)

@@ -93,7 +93,7 @@ def train_detector(
     checks = tuple(_as_input(scene, image, chosen.side, ignored) for scene, image in held)
     model, history = _fit_shown(material, checks, chosen, beside(out, ".checkpoint"), data, console)
     content = detector_tflite(model, material, chosen)
-    source = Provenance(name, version, "", trained_on, terms)
+    source = Provenance(name, version, "", trained_on, folder.sha256, terms)
     made = finish_detector(content, held, chosen, source, tuple(sorted(ignored)))
     write(out, made.content)
     figures = ", ".join(f"{key} {value}" for key, value in made.metrics.items())

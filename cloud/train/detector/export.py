@@ -93,6 +93,7 @@ def finish_detector(
         profile=provenance.profile,
         license=provenance.terms,
         trained_on=provenance.trained_on,
+        data_sha256=provenance.data_sha256,
         recipe=recipe.model_dump(mode="json"),
         seed=recipe.seed,
     )
