@@ -24,7 +24,7 @@ from rich.console import Console
 from agent.contract.errors import BadContentError
 from agent.vision.engine import Engine, read_model
 from agent.vision.types import Image
-from bench.signs import GTSRB, run_bench
+from bench.signs import DEVELOPMENT, GTSRB, run_bench
 from cloud.annotations import Sample
 from cloud.corrupt import Kind, corrupt, rng_of
 from cloud.data import DataFolder, decode, read_folder
@@ -35,7 +35,6 @@ from cloud.train.command import train
 WEATHER: tuple[tuple[Kind, int], ...] = (("night", 4), ("rain", 4), ("night", 5), ("rain", 5))
 CLASSES = 10
 SEED = 1
-DEVELOPMENT = Path(__file__).parent / "seeds" / "development.tflite"
 Shown = tuple[Sample, Image]
 
 

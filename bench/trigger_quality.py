@@ -24,7 +24,7 @@ import numpy as np
 
 from agent.contract.errors import BadContentError
 from agent.vision.types import Image
-from bench.signs import GTSRB, SHIPPED, Picture, Signs, area, read_signs, run_bench, share
+from bench.signs import DEVELOPMENT, GTSRB, Picture, Signs, area, read_signs, run_bench, share
 from cloud.corrupt import KINDS, SEVERITIES, Kind, corrupt, rng_of
 from cloud.evaluate import CORRUPTION_SEED, Corruption, answer
 from cloud.measures import Interval, auroc, best_share, bootstrap, share_caught
@@ -213,7 +213,7 @@ def show(signs: Signs, found: dict[str, object]) -> None:
 def main() -> None:
     """Measure, or draw the sheet."""
     parser = argparse.ArgumentParser(prog="bench.trigger_quality")
-    parser.add_argument("model", nargs="?", type=Path, default=SHIPPED)
+    parser.add_argument("model", nargs="?", type=Path, default=DEVELOPMENT)
     parser.add_argument("--data", type=Path, default=GTSRB)
     parser.add_argument("--split", default="val")
     parser.add_argument("--every", type=int, default=5, help="frames of a track, when spoilt")

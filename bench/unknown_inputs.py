@@ -37,7 +37,7 @@ from agent.vision.colour import propose_colour
 from agent.vision.engine import Engine, read_model
 from agent.vision.types import Box, Image, Region
 from bench.common import DATA
-from bench.signs import GTSRB, SHIPPED, Picture, Signs, area, read_signs, run_bench, share
+from bench.signs import DEVELOPMENT, GTSRB, Picture, Signs, area, read_signs, run_bench, share
 from cloud.data import decode, read_folder
 from cloud.evaluate import answer
 from cloud.measures import Interval, auroc, bootstrap
@@ -276,7 +276,7 @@ def sheet(scenes: Path) -> Image:
 def main() -> None:
     """Measure, or draw the sheet."""
     parser = argparse.ArgumentParser(prog="bench.unknown_inputs")
-    parser.add_argument("model", nargs="?", type=Path, default=SHIPPED)
+    parser.add_argument("model", nargs="?", type=Path, default=DEVELOPMENT)
     parser.add_argument("--data", type=Path, default=GTSRB)
     parser.add_argument("--split", default="val")
     parser.add_argument("--scenes", type=Path, default=SCENES)

@@ -14,8 +14,8 @@ from rich.text import Text
 from agent.camera.stills import decode_image
 from agent.commands.quiet import quiet
 from agent.contract.errors import BadContentError, UnavailableError
+from agent.contract.messages import NONE_OF_THESE
 from agent.vision.engine import Engine, read_model
-from agent.vision.scores import top_k
 from agent.vision.shipped import load_profile, notice_of, shipped_model
 from agent.vision.types import Box, Image, Region, whole
 
@@ -28,6 +28,7 @@ class Answer:
     """One class, or one found object, of a picture."""
 
     index: int
+    """Class index; -1: none of these."""
     label: str
     score: float
     """0..1."""
@@ -119,7 +120,10 @@ def ask(engine: Engine, image: Image, wish: Wish) -> list[Answer]:
         found = engine.detect(image, lowest)[: wish.top]
         return [Answer(d.index, engine.labels[d.index], d.score, d.box) for d in found]
     scores = engine.classify(image, Region(whole(image))).scores
-    best = [Answer(i, engine.labels[i], float(scores[i])) for i in top_k(scores, wish.top)]
+    answers = [Answer(i, label, float(scores[i])) for i, label in enumerate(engine.labels)]
+    if engine.answers_none:
+        answers.append(Answer(-1, NONE_OF_THESE, max(0.0, 1 - float(scores.sum()))))
+    best = sorted(answers, key=lambda answer: -answer.score)[: wish.top]
     return [a for a in best if a.score >= (wish.min_score or 0.0)]
 
 

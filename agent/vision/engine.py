@@ -133,6 +133,11 @@ class Engine:
         return self.model.labels[: self._classes]
 
     @property
+    def answers_none(self) -> bool:
+        """True where the model has an output for "none of these"."""
+        return self._classes < len(self.model.labels)
+
+    @property
     def input_size(self) -> tuple[int, int]:
         """Width and height of the model input in pixels."""
         _, height, width, _ = self._runtime.input.shape

@@ -8,7 +8,7 @@ import pytest
 
 from agent.contract.errors import BadContentError
 from agent.vision.types import Box
-from bench.signs import SHIPPED, Signs, read_signs
+from bench.signs import DEVELOPMENT, Signs, read_signs
 from bench.trigger_quality import ranking
 from bench.unknown_inputs import MOST_A_SCENE, held_out, non_signs, touches
 from cloud.outcomes import Outcome, Outcomes
@@ -19,7 +19,7 @@ from tests.drawn_folder import full_folder
 @pytest.fixture
 def signs(tmp_path: Path) -> Signs:
     """The shipped model and twelve drawn pictures: three classes, one held-back track of four."""
-    return read_signs(SHIPPED, full_folder(tmp_path, tracks=2, frames=4), "val")
+    return read_signs(DEVELOPMENT, full_folder(tmp_path, tracks=2, frames=4), "val")
 
 
 def test_each_nth_frame_of_every_track_is_chosen(signs: Signs) -> None:
@@ -66,4 +66,4 @@ def test_of_ideal_divides_by_what_fits() -> None:
 
 def test_a_model_that_knows_every_class_has_nothing_held_out(tmp_path: Path) -> None:
     with pytest.raises(BadContentError, match="some but not all"):
-        held_out(SHIPPED, full_folder(tmp_path), "val", 1)
+        held_out(DEVELOPMENT, full_folder(tmp_path), "val", 1)

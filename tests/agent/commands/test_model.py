@@ -70,7 +70,7 @@ def test_shipped_models_are_listed_and_known_by_name(cli: Cli) -> None:
     assert max(map(len, listed.out.splitlines())) <= 80
     by_name = json.loads(cli("model", "show", SHIPPED.name, "--json").out)
     assert by_name == json.loads(cli("model", "show", SHIPPED, "--json").out)
-    assert len(by_name["labels"]) == 43
+    assert len(by_name["labels"]) == 44
     told = json.loads(cli("model", "show", "--json").out)
     assert {"name": SHIPPED.name, "sha256": by_name["sha256"]} in told
 
