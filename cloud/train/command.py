@@ -11,23 +11,18 @@ from rich.console import Console
 from rich.progress import Progress
 
 from agent.contract.errors import BadContentError, UnavailableError
-from agent.contract.manifest import ModelManifest
-from agent.vision.engine import read_model
-from agent.vision.shipped import MODELS, load_profile
+from agent.vision.shipped import load_profile
 from cloud.train.batches import IntArray
 from cloud.train.checkpoint import STATE
+from cloud.train.earlier import FURTHER, read_earlier
 from cloud.train.export import Drop, Exported, Precision, Provenance, finish, to_tflite
-from cloud.train.files import beside, check_place, need, progress_columns, write
+from cloud.train.files import PLAIN, beside, check_place, need, progress_columns, write
 from cloud.train.fit import Course, Epoch, fit
-from cloud.train.material import PLAIN, Material, Sources, gather
-from cloud.train.model import load_network, save_network, with_answers
+from cloud.train.material import Material, Sources, gather
+from cloud.train.model import load_network, save_network
 from cloud.train.plots import save_confusion, save_curves
-from cloud.train.recipe import Recipe, make_recipe
+from cloud.train.recipe import make_recipe
 
-FURTHER: Final = {"epochs": 30, "learning_rate": 4e-4}
-"""Changes to the recipe of a trained model that learns more: short and gentle."""
-SHIPPED_WEIGHTS: Final = Path(__file__).resolve().parents[1] / "weights"
-"""Float weights of shipped models: a device has no use for them."""
 WORST_DROP: Final = 0.05
 """Points of accuracy that export may cost; more is said in red."""
 
@@ -114,23 +109,24 @@ def train(
             "train: a run to repeat and a model to go on from exclude each other, and replay goes"
             " with the latter"
         )
-    earlier = _manifest_of(development) if development else None
-    task, known = load_profile(profile), read_model(start).labels if start else ()
+    task = load_profile(profile)
     if task.notice:
         console.print(task.notice, style="yellow", **PLAIN)
-    base = {**_manifest_of(start).recipe, **FURTHER} if start else task.recipe
-    chosen = make_recipe(changes or {}, earlier.recipe if earlier else base)
-    sources = Sources(data, background, replay, everything=earlier is not None)
-    material = gather(sources, task, console, known)
+    begun = read_earlier(start, FURTHER) if start else None
+    repeated = read_earlier(development, {}) if development else None
+    base = begun or repeated
+    chosen = make_recipe(changes or {}, base.recipe if base else task.recipe)
+    sources = Sources(data, background, replay, everything=repeated is not None)
+    material = gather(sources, task, console, begun.labels if begun else ())
     course = Course(
         material.train,
-        None if earlier else material.val,
+        None if repeated else material.val,
         chosen,
         task.augmentation,
         beside(out, ".checkpoint"),
-        _digest(material, (*teachers, *([weights_of(start)] if start else []))),
-        start=_going_on(start, known, material.train.labels, chosen) if start else None,
-        new=material.new if start else None,
+        _digest(material, (*teachers, *([begun.weights] if begun else []))),
+        start=begun.network(material.train.labels, chosen) if begun else None,
+        new=material.new if begun else None,
         teachers=tuple(load_network(path) for path in teachers),
     )
     network, history = fit_shown(course, console)
@@ -138,7 +134,15 @@ def train(
         name or task.name, version, task.name, material.origin, material.sha256, terms
     )
     content = to_tflite(network, material.train, chosen, task.augmentation, precision)
-    made = finish(content, network, material.val, chosen, source, precision, earlier)
+    made = finish(
+        content,
+        network,
+        material.val,
+        chosen,
+        source,
+        precision,
+        repeated.manifest if repeated else None,
+    )
     _write_all(out, made, network, material, history)
     _say(console, out, made)
     new, old = _tallies(material, made.guesses)
@@ -170,40 +174,6 @@ def fit_shown(course: Course, console: Console) -> tuple[Any, tuple[Epoch, ...]]
             console.print(f"epoch {epoch.number}: loss {epoch.loss:.4f}, {held}")
 
         return fit(course, on_step, on_epoch)
-
-
-def _manifest_of(model: Path) -> ModelManifest:
-    """Return what a development run's model file says of itself."""
-    manifest = read_model(model).manifest
-    if manifest is None or not manifest.recipe:
-        raise BadContentError(f"{model}: no recipe inside; give a model file of this trainer")
-    return manifest
-
-
-def weights_of(model: Path) -> Path:
-    """Return where a model file's float weights lie: beside it, or here for a shipped one.
-
-    Raises:
-        UnavailableError: nowhere.
-    """
-    name = beside(model, ".keras")
-    places = [name] + [SHIPPED_WEIGHTS / name.name] * (model.resolve().parent == MODELS)
-    for place in places:
-        if place.is_file():
-            return place
-    raise UnavailableError(
-        f"{name}: no such file; the float weights that training wrote beside the model are needed"
-    )
-
-
-def _going_on(start: Path, known: tuple[str, ...], wanted: tuple[str, ...], recipe: Recipe) -> Any:  # noqa: ANN401 - a keras.Model
-    network = load_network(weights_of(start))
-    if network.input_shape[1] != recipe.side:
-        raise BadContentError(
-            f"{start}: made for {network.input_shape[1]} pixels a side, not {recipe.side}; leave"
-            " side as it is"
-        )
-    return with_answers(network, known, wanted, recipe.width, recipe.dropout)
 
 
 def _tallies(material: Material, guesses: IntArray) -> tuple[Tally, Tally]:

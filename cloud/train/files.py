@@ -3,6 +3,7 @@
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, Final
 
 from rich.progress import (
     BarColumn,
@@ -14,6 +15,9 @@ from rich.progress import (
 )
 
 from agent.contract.errors import UnavailableError
+
+PLAIN: Final[dict[str, Any]] = {"markup": False, "soft_wrap": True}
+"""For lines with file names: brackets are theirs, and logs keep them whole."""
 
 
 def progress_columns() -> tuple[ProgressColumn, ...]:

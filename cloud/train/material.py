@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from rich.console import Console
@@ -24,11 +24,10 @@ from cloud.naming import with_names
 from cloud.scenes import held_back, pictures, read_scenes
 from cloud.train.background import Patch, background_patches
 from cloud.train.batches import Examples
+from cloud.train.files import PLAIN
 
 MIN_IMAGES: Final = 4
 """Training images that each class needs at least."""
-PLAIN: Final[dict[str, Any]] = {"markup": False, "soft_wrap": True}
-"""For lines with file names: brackets are theirs, and logs keep them whole."""
 
 
 @dataclass(frozen=True, slots=True)

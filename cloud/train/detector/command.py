@@ -21,10 +21,8 @@ from cloud.train.detector.material import as_array, load_material
 from cloud.train.detector.recipe import DetectorRecipe, make_detector_recipe
 from cloud.train.detector.targets import TrainingScene
 from cloud.train.export import Provenance
-from cloud.train.files import beside, check_place, need, progress_columns, write
+from cloud.train.files import PLAIN, beside, check_place, need, progress_columns, write
 
-_PLAIN: Final[dict[str, Any]] = {"markup": False, "soft_wrap": True}
-"""For lines with file names: brackets are theirs, and logs keep them whole."""
 _AS_IT_IS: Final = PixelTable(np.arange(256, dtype=np.uint8), 0)
 MIN_FRAMES: Final = 2
 """Scenes to learn from, at least."""
@@ -97,7 +95,7 @@ def train_detector(
     made = finish_detector(content, held, chosen, source, tuple(sorted(ignored)))
     write(out, made.content)
     figures = ", ".join(f"{key} {value}" for key, value in made.metrics.items())
-    console.print(f"wrote {out}: {len(made.content)} bytes, {figures}", **_PLAIN)
+    console.print(f"wrote {out}: {len(made.content)} bytes, {figures}", **PLAIN)
     return TrainedDetector(out, made.metrics, history, refused)
 
 
@@ -127,7 +125,7 @@ def _tell(
     console: Console,
 ) -> None:
     for line in refused:
-        console.print(f"refused {line}", style="yellow", **_PLAIN)
+        console.print(f"refused {line}", style="yellow", **PLAIN)
     if len(material.frames) < MIN_FRAMES or not held:
         raise BadContentError(
             f"{folder.root}: {len(material.frames)} scenes to learn from and {len(held)} held"
@@ -158,7 +156,7 @@ def _fit_shown(
 ) -> tuple[Any, tuple[DetectorEpoch, ...]]:
     """Train under a progress bar with the time left, and one line an epoch for the log."""
     if (checkpoint / STATE).is_file():
-        console.print(f"going on from {checkpoint}; remove it to start afresh", **_PLAIN)
+        console.print(f"going on from {checkpoint}; remove it to start afresh", **PLAIN)
     with Progress(*progress_columns(), console=console) as progress:
         bar = progress.add_task("training")
 
