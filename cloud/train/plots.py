@@ -14,19 +14,22 @@ SHOWN: Final = 32
 
 
 def save_curves(path: Path, history: tuple[Epoch, ...]) -> None:
-    """Draw training loss, held-back likelihood and held-back error by epoch."""
-    figure = _figure(10.0, 4.0)
-    losses, errors = figure.subplots(1, 2)
-    numbers = [epoch.number for epoch in history]
-    losses.plot(numbers, [e.loss for e in history], label="loss, training, distorted")
+    """Draw training loss and, where images were held back, their likelihood and error by epoch."""
     held = [
         (e.number, e.val_nll, 100 * (1 - e.val_accuracy))
         for e in history
         if e.val_nll is not None and e.val_accuracy is not None
     ]
-    losses.plot([h[0] for h in held], [h[1] for h in held], label="-log likelihood, held back")
-    errors.plot([h[0] for h in held], [h[2] for h in held], label="error %, held back")
-    for axes in (losses, errors):
+    figure = _figure(10.0 if held else 5.0, 4.0)
+    panels = np.ravel(figure.subplots(1, 2 if held else 1))
+    panels[0].plot(
+        [e.number for e in history], [e.loss for e in history], label="loss, training, distorted"
+    )
+    if held:
+        numbers, losses, errors = zip(*held, strict=True)
+        panels[0].plot(numbers, losses, label="-log likelihood, held back")
+        panels[1].plot(numbers, errors, label="error %, held back")
+    for axes in panels:
         axes.set_yscale("log")
         axes.set_xlabel("epoch")
         axes.legend()
