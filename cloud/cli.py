@@ -225,6 +225,7 @@ def evaluate(
     )
     from cloud.report import report_json, report_text
 
+    spoilt = parse_corruption(corrupt) if corrupt else None
     if is_detection_model(model, labels):
         found = evaluate_detector(
             model, data, split, labels_path=labels, classes=classes or (), ignored=ignore
@@ -234,7 +235,6 @@ def evaluate(
         for line in found.refused:
             typer.echo(f"refused {line}", err=True)
         return
-    spoilt = parse_corruption(corrupt) if corrupt else None
     report = measure(
         model, data, split, whole_images=whole_images, labels_path=labels,
         profile=profile, corruption=spoilt,

@@ -83,18 +83,21 @@ def test_thresholds_of_the_model_replace_the_setting_and_advice_replaces_them(
 ) -> None:
     shipped = read_model(shipped_model("traffic-signs.tflite"))
     assert shipped.manifest
-    never = shipped.manifest.model_copy(update={"thresholds": dict.fromkeys(shipped.labels, 0.0)})
+    # The pictures here are no signs: what says so is made a class, or no threshold would be its.
+    labels = (*shipped.labels[:-1], "nothing")
+    own = {"thresholds": dict.fromkeys(labels, 0.0), "unknown": None}
+    never = shipped.manifest.model_copy(update=own)
     model = tmp_path / "calm.tflite"
     with zipfile.ZipFile(io.BytesIO(shipped.data)) as archive:
         bare = shipped.data[: min(entry.header_offset for entry in archive.infolist())]
-    model.write_bytes(append_metadata(bare, shipped.labels, never))
+    model.write_bytes(append_metadata(bare, labels, never))
     with line(tmp_path, FakeClock(), str(model), threshold=1.0, audit_share=0.0) as (
         pipeline, twin, _,
     ):  # fmt: skip
         for frame in frames(5, still=True):
             pipeline.step(frame)
         assert pipeline.counters.kept == 0
-        always = {"thresholds": dict.fromkeys(shipped.labels, 1.0)}
+        always = {"thresholds": dict.fromkeys(labels, 1.0)}
         twin.receive("advice", envelope(SIGNER, "advice", always, 1))
         for frame in frames(5, still=True):
             pipeline.step(frame)
