@@ -168,7 +168,8 @@ def train(
     fit(
         profile, data, out, background=background, teachers=tuple(teacher or ()),
         development=final, start=start, replay=replay, terms=terms,
-        changes={**parse_changes(change or ()), "epochs": epochs, "seed": seed},
+        changes=parse_changes(change or ())
+        | {key: value for key, value in (("epochs", epochs), ("seed", seed)) if value is not None},
     )  # fmt: skip
 
 

@@ -65,6 +65,8 @@ def evaluate(
     manifest = engine.model.manifest
     own = manifest is not None and folder.sha256 == manifest.data_sha256
     samples, measured, notes = _chosen(folder, split, own=own)
+    if own and manifest and manifest.refit:
+        notes = (*notes, "the model has learned from these images: no measure of its quality")
     if notice := notice_of(manifest):
         notes = (*notes, notice)
     folder = named_for(folder, engine.labels, manifest, profile)

@@ -71,7 +71,10 @@ def _training_rows(manifest: ModelManifest) -> Iterator[tuple[str, str]]:
         else "no threshold",
     )
     yield "thresholds", _pairs(manifest.thresholds) or "none by class: the device's setting"
-    yield "metrics", "\n".join(metric(k, v) for k, v in manifest.metrics.items()) or NOT_SAID
+    metrics = [metric(k, v) for k, v in manifest.metrics.items()]
+    if manifest.refit and metrics:
+        metrics.append("of the run before, which had not seen these images; this one has")
+    yield "metrics", "\n".join(metrics) or NOT_SAID
     yield "trained on", manifest.trained_on or NOT_SAID
     if manifest.data_sha256:
         yield "data sha256", manifest.data_sha256

@@ -92,6 +92,9 @@ class ModelManifest(BaseModel):
     """Name of the data, and which part of it."""
     data_sha256: str = ""
     """Of the data's annotations."""
+    refit: bool = False
+    """True: at the end the held-back images were learned from, too; `metrics`, temperature and
+    thresholds are those of the run before, which had not seen them."""
     recipe: dict[str, Any] = Field(default_factory=dict)
     seed: int | None = None
     metrics: dict[str, int] = Field(default_factory=dict)

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from agent.contract.errors import BadContentError, UnavailableError
+from agent.contract.profile import Profile
 from agent.vision.shipped import load_profile
 from cloud.train.batches import IntArray
 from cloud.train.checkpoint import STATE
@@ -21,7 +22,7 @@ from cloud.train.fit import Course, Epoch, fit
 from cloud.train.material import Material, Sources, gather
 from cloud.train.model import load_network, save_network
 from cloud.train.plots import save_confusion, save_curves
-from cloud.train.recipe import make_recipe
+from cloud.train.recipe import Recipe, make_recipe
 
 WORST_DROP: Final = 0.05
 """Points of accuracy that export may cost; more is said in red."""
@@ -109,6 +110,8 @@ def train(
             "train: a run to repeat and a model to go on from exclude each other, and replay goes"
             " with the latter"
         )
+    if out.resolve() in {path.resolve() for path in (start, development) if path}:
+        raise BadContentError(f"{out}: is what this run begins with; choose another output file")
     task = load_profile(profile)
     if task.notice:
         console.print(task.notice, style="yellow", **PLAIN)
@@ -118,16 +121,21 @@ def train(
     chosen = make_recipe(changes or {}, base.recipe if base else task.recipe)
     sources = Sources(data, background, replay, everything=repeated is not None)
     material = gather(sources, task, console, begun.labels if begun else ())
+    if repeated:
+        repeated.check_same(task, material)
+        _say_changes(console, repeated.recipe, chosen)
+    taught_by = _load_teachers(teachers, chosen, len(material.train.labels))
+    first = begun.network(material.train.labels, chosen) if begun else None
     course = Course(
         material.train,
         None if repeated else material.val,
         chosen,
         task.augmentation,
         beside(out, ".checkpoint"),
-        _digest(material, (*teachers, *([begun.weights] if begun else []))),
-        start=begun.network(material.train.labels, chosen) if begun else None,
+        _digest(material, task, (*taught_by, *([first] if first else []))),
+        start=first,
         new=material.new if begun else None,
-        teachers=tuple(load_network(path) for path in teachers),
+        teachers=taught_by,
     )
     network, history = fit_shown(course, console)
     source = Provenance(
@@ -182,11 +190,39 @@ def _tallies(material: Material, guesses: IntArray) -> tuple[Tally, Tally]:
     return Tally(int(new.sum()), len(new)), Tally(int(known.sum()), len(known))
 
 
-def _digest(material: Material, networks: tuple[Path, ...]) -> str:
+def _say_changes(console: Console, before: Mapping[str, object], recipe: Recipe) -> None:
+    for key, value in recipe.model_dump(mode="json").items():
+        if key in before and before[key] != value:
+            console.print(f"recipe: {key} {value}, not {before[key]} as in the run before", **PLAIN)
+
+
+def _load_teachers(paths: tuple[Path, ...], recipe: Recipe, answers: int) -> tuple[Any, ...]:
+    """Read the teachers, and see that they fit."""
+    if bool(paths) != (recipe.teacher_share > 0):
+        raise BadContentError(
+            "train: a teacher and its share of the targets go together: --teacher FILE --set"
+            " teacher_share=0.5"
+        )
+    networks = []
+    for path in paths:
+        network = load_network(path)
+        if network.input_shape[1] != recipe.side or network.output_shape[1] != answers:
+            raise BadContentError(
+                f"{path}: {network.input_shape[1]} pixels a side and {network.output_shape[1]}"
+                f" answers, but this run has {recipe.side} and {answers}; a teacher must be of"
+                " the same profile and side"
+            )
+        networks.append(network)
+    return tuple(networks)
+
+
+def _digest(material: Material, task: Profile, networks: tuple[Any, ...]) -> str:
     """Return the hash of all that goes into a run beside its recipe."""
-    parts = [material.sha256, material.origin, str(len(material.train))]
-    parts += [hashlib.sha256(path.read_bytes()).hexdigest() for path in networks]
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+    seen = hashlib.sha256(f"{material.digest()} {task.augmentation!r} {material.new}".encode())
+    for network in networks:
+        for weights in network.get_weights():
+            seen.update(weights.tobytes())
+    return seen.hexdigest()
 
 
 def _write_all(

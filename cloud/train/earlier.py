@@ -7,9 +7,11 @@ from typing import Any, Final
 
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.manifest import ModelManifest
+from agent.contract.profile import Profile
 from agent.vision.engine import read_model
 from agent.vision.shipped import MODELS
 from cloud.train.files import beside
+from cloud.train.material import Material
 from cloud.train.model import load_network, with_answers
 from cloud.train.recipe import Recipe
 
@@ -29,6 +31,24 @@ class Earlier:
     """Its answers, in order."""
     recipe: Mapping[str, object]
     """Its own, with what was to be changed."""
+
+    def check_same(self, task: Profile, material: Material) -> None:
+        """See that a run with this recipe is the same task on the same data.
+
+        Raises:
+            BadContentError: it is another: the figures and the calibration would be foreign.
+        """
+        manifest = self.manifest
+        for what, own, other in (
+            ("profile", manifest.profile, task.name),
+            ("answers", self.labels, material.train.labels),
+            ("data", manifest.data_sha256, material.sha256),
+        ):
+            if own != other:
+                raise BadContentError(
+                    f"{self.path}: made with another {what}; its figures say nothing about this"
+                    " run: train with held-back images first"
+                )
 
     @property
     def weights(self) -> Path:
@@ -77,5 +97,7 @@ def read_earlier(path: Path, changes: Mapping[str, object]) -> Earlier:
     model = read_model(path)
     if model.manifest is None or not model.manifest.recipe:
         raise BadContentError(f"{path}: no recipe inside; give a model file of this trainer")
+    if model.manifest.task != "classification":
+        raise BadContentError(f"{path}: a detector; give a classifier of this trainer")
     recipe = {**model.manifest.recipe, **changes}
     return Earlier(path, model.manifest, model.labels, recipe)

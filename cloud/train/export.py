@@ -151,6 +151,7 @@ def finish(
             "temperature": earlier.temperature,
             "unknown": earlier.unknown,
             "metrics": earlier.metrics,
+            "refit": True,
         }
     else:
         temperature = fit_temperature(logits, val.classes)

@@ -14,7 +14,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from agent.contract.errors import UnavailableError
+from agent.contract.errors import BadContentError, UnavailableError
 
 PLAIN: Final[dict[str, Any]] = {"markup": False, "soft_wrap": True}
 """For lines with file names: brackets are theirs, and logs keep them whole."""
@@ -53,8 +53,11 @@ def check_place(path: Path) -> None:
     """Fail before an hour of training rather than after.
 
     Raises:
+        BadContentError: the name is not that of a model file.
         UnavailableError: nothing can be written there.
     """
+    if path.suffix != ".tflite" or path.is_dir():
+        raise BadContentError(f"{path}: a model file's name ends in .tflite; choose another")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):

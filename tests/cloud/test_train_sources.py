@@ -1,5 +1,6 @@
 """What a run may learn from beside labelled images: scenes, teachers, an earlier run, a model."""
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import NONE_OF_THESE
 from agent.vision.engine import Engine, read_model
 from agent.vision.types import Box, Image, Region, whole
+from cloud.evaluate import evaluate
 from cloud.train.background import background_patches
 from cloud.train.command import Trained, train
 from cloud.train.model import build, with_answers
@@ -98,6 +100,10 @@ def test_a_final_run_learns_from_all_and_keeps_the_figures(
     assert first is not None
     assert second is not None
     assert (second.temperature, second.unknown) == (first.temperature, first.unknown)
+    assert (first.refit, second.refit) == (False, True)
+    report = evaluate(final.model, place / "data", "val")
+    assert any("has learned from these images" in note for note in report.notes)
+    assert evaluate(with_none.model, place / "data", "val").notes == ()
     assert final.metrics == with_none.metrics
     assert second.recipe == {**first.recipe, "seed": 2}
     assert second.trained_on == "data train and val; none of these: scenes"
@@ -204,3 +210,45 @@ def test_targets_are_distributions() -> None:
     taught = softened(one_hot, 0.0, answers, 0.25)
     assert taught.sum(axis=1) == pytest.approx([1, 1])
     assert taught[0, 0] == pytest.approx(0.75 + 0.25 / (3 + e), abs=1e-6)
+
+
+def test_what_does_not_fit_the_run_before_is_refused(
+    with_none: Trained, run: Run, place: Path
+) -> None:
+    with pytest.raises(BadContentError, match=r"dev\.tflite: made with another answers"):
+        run("x", development=with_none.model)
+    other = place / "other"
+    other.mkdir()
+    full_folder(other, tracks=5, frames=4)
+    with pytest.raises(BadContentError, match=r"dev\.tflite: made with another data"):
+        run("x", "other", background=place / "scenes", development=with_none.model)
+    with pytest.raises(BadContentError, match=r"dev\.tflite: is what this run begins with"):
+        run("dev", start=with_none.model)
+    with pytest.raises(BadContentError, match=r"a teacher and its share .* go together"):
+        run("x", changes={"teacher_share": 0.5})
+    with pytest.raises(BadContentError, match=r"a teacher and its share .* go together"):
+        run("x", teachers=(with_none.weights,))
+    taught = {"changes": {"teacher_share": 0.5}, "teachers": (with_none.weights,)}
+    with pytest.raises(BadContentError, match=r"24 pixels a side and 4 answers, .* 24 and 3"):
+        run("x", **taught)
+
+
+def test_other_pixels_under_a_checkpoint_are_noticed(run: Run, place: Path) -> None:
+    changes = {"epochs": 1}
+    shifting = place / "shifting"
+    shifting.mkdir()
+    full_folder(shifting, tracks=5, frames=4)
+    run("shifting", "shifting", changes=changes)
+    table = (shifting / "annotations.csv").read_bytes()
+    with zipfile.ZipFile(shifting / "images.zip") as archive:
+        held = {name: archive.read(name) for name in archive.namelist()}
+    image = cv2.imdecode(np.frombuffer(held["0/01_0.png"], np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    image[0, 0] ^= 1
+    held["0/01_0.png"] = bytes(cv2.imencode(".png", image)[1])
+    with zipfile.ZipFile(shifting / "images.zip", "w") as archive:
+        for name, content in held.items():
+            archive.writestr(name, content)
+    assert (shifting / "annotations.csv").read_bytes() == table
+    with pytest.raises(BadContentError, match="another recipe or other data"):
+        run("shifting", "shifting", changes=changes)
