@@ -159,7 +159,8 @@ class Spool:
 
     def forget(self, look_ids: Iterable[str]) -> int:
         """Delete looks that have their receipt. Returns how many were there."""
-        ids = [i for i in look_ids if self._path(i).parent == self._looks]
+        # Once each: a look that was sent twice may be receipted twice in one message.
+        ids = [i for i in dict.fromkeys(look_ids) if self._path(i).parent == self._looks]
         with storage("spool"), self._lock:
             known = [r for i in ids if (r := self._row(i))]
             self._ledger("receipted", [str(row[0]) for row in known])

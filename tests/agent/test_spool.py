@@ -37,6 +37,15 @@ def test_a_look_stays_until_its_receipt(tmp_path: Path) -> None:
     spool.close()
 
 
+def test_a_look_receipted_twice_in_one_message_is_forgotten_once(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, ROOMY)
+    spool.put([look(1), look(2)])
+    assert spool.forget([an_id(1), an_id(1)]) == 1
+    assert spool.totals() == (1, len(encode_look(look(2))))
+    assert (tmp_path / "ledger.log").read_text().count("receipted") == 1
+    spool.close()
+
+
 def test_a_restart_finds_everything_and_makes_it_due(tmp_path: Path) -> None:
     spool = Spool(tmp_path, ROOMY)
     spool.put([look(n) for n in range(5)])
