@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 
 READABLE: Final = 640
 """Smaller frames are enlarged to about this longer side, or the words would cover them."""
+SURE: Final = 0.5
+"""A smaller margin is drawn as unsure, as devices ask by default."""
 SEEN: Final = (60, 200, 60)
 UNSURE: Final = (0, 190, 255)
 NOTHING: Final = (150, 150, 150)
@@ -65,6 +67,7 @@ def sketch(image: Image, tracked: Tracked) -> Image:
     opened = {s.sighting_id for s in tracked.opened}
     for prediction, sighting in tracked.pairs:
         seen = sighting.sighting_id in opened or sighting.state == "provisional"
+        seen = seen and prediction.margin >= SURE
         _mark(large, prediction, sighting, seen, scale)
     return np.asarray(large, np.uint8)
 

@@ -31,6 +31,8 @@ def test_boxes_have_the_colour_of_what_they_are() -> None:
     assert tuple(drawn[55 * scale, 10 * scale]) == SEEN
     assert tuple(drawn[55 * scale, 60 * scale]) == NOTHING
     assert frame.image.max() == 90, "the frame itself stays as it is"
+    frame, found = tracked(replace(seen((10, 40, 40, 70)), margin=0.4))
+    assert tuple(sketch(frame.image, found)[55 * scale, 10 * scale]) == UNSURE
     frame, found = tracked(seen((10, 40, 40, 70)), still=False)
     assert tuple(sketch(frame.image, found)[55 * scale, 10 * scale]) == UNSURE
 
