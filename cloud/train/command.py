@@ -21,7 +21,7 @@ from cloud.train.fit import Course, Epoch, fit
 from cloud.train.material import Material, Sources, gather
 from cloud.train.model import load_network, save_network
 from cloud.train.plots import save_confusion, save_curves
-from cloud.train.recipe import make_recipe
+from cloud.train.recipe import Recipe, make_recipe
 
 WORST_DROP: Final = 0.05
 """Points of accuracy that export may cost; more is said in red."""
@@ -115,7 +115,7 @@ def train(
     begun = read_earlier(start, FURTHER) if start else None
     repeated = read_earlier(development, {}) if development else None
     base = begun or repeated
-    chosen = make_recipe(changes or {}, base.recipe if base else task.recipe)
+    chosen = make_recipe(Recipe, changes or {}, base.recipe if base else task.recipe)
     sources = Sources(data, background, replay, everything=repeated is not None)
     material = gather(sources, task, console, begun.labels if begun else ())
     course = Course(
