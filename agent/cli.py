@@ -114,7 +114,10 @@ def classify_command(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures.")],
     model: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A .tflite file; without it the profile's shipped one."),
+        typer.Option(
+            metavar="FILE",
+            help="A .tflite file, or a shipped model's name; without it the profile's shipped one.",
+        ),
     ] = None,
     labels: Annotated[
         Path | None,

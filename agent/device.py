@@ -51,9 +51,16 @@ def build_vision(
 
     Returns:
         The engine whose version is reported, the classifier, and the lanes by camera.
+
+    Raises:
+        BadContentError: the models do not fit the profile or the cameras, or as of `load_engine`.
+        UnavailableError: as of `load_engine`.
     """
     proposals = {c.name: propose_of(config, profile, c.name) for c in config.camera}
     engine = load_engine(config, profile, detector=False)
+    _check_labels(engine, profile)
+    if engine.is_detector:
+        _check_proposals(engine, proposals)
     detector: Engine | None = None
     if any(p.kind in DETECTING for p in proposals.values()):
         # A detection model in the classifier's place needs no other to propose for it.
@@ -78,3 +85,30 @@ def build_vision(
         for name, propose in proposals.items()
     }
     return engine, classifier, lanes
+
+
+def _check_labels(engine: Engine, profile: Profile) -> None:
+    """Refuse a model of another task.
+
+    A classifier with our manifest was trained for one profile, so all its labels are classes.
+    Models of somebody else, and detectors, may know more than is asked of them.
+    """
+    unknown = [label for label in engine.labels if profile.canonical(label) is None]
+    all_must_fit = engine.model.manifest is not None and not engine.is_detector
+    if unknown and (all_must_fit or len(unknown) == len(engine.labels)):
+        raise BadContentError(
+            f"{engine.model.source}: label {unknown[0]!r} is no class of profile"
+            f" {profile.name!r}; set profile to the one the model is for, or [model] file to a"
+            " model of this profile"
+        )
+
+
+def _check_proposals(engine: Engine, proposals: dict[str, ProposeConfig]) -> None:
+    """Refuse regions that a detection model in the classifier's place did not find itself."""
+    for camera, propose in proposals.items():
+        if propose.kind != "detector":
+            raise BadContentError(
+                f"camera {camera!r}: {engine.model.source} is a detection model, which cannot"
+                f' classify regions of kind {propose.kind!r}; set propose = {{ kind = "detector"'
+                " }, or [model] file to a classification model"
+            )

@@ -42,9 +42,12 @@ def device_config(folder: Path, model: str, uri: str, **tables: dict[str, Any]) 
         uri: The camera's.
         tables: More tables of the file, e.g. `settings={...}`.
     """
-    labels = str(IMAGENET) if model == str(MOBILENET) else ""
+    is_stock = model == str(MOBILENET)
+    labels = str(IMAGENET) if is_stock else ""
     return {
         "device": "bench",
+        # Of the shipped profiles the one that knows some of ImageNet's classes.
+        "profile": "surveillance" if is_stock else "traffic-signs",
         "state_dir": str(folder),
         "camera": [{"name": CAMERA, "uri": uri, "propose": {"kind": "whole-frame"}}],
         "model": {"file": model, "labels": labels},

@@ -44,6 +44,13 @@ StateDir = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Broker = Annotated[str | None, typer.Option(metavar="URL", help="In place of broker.url.")]
 KeysDir = Annotated[Path | None, typer.Option("--keys", metavar="DIR", help="The folder of keys.")]
+Change = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; repeatable."),
+]
+Epochs = Annotated[int | None, typer.Option(help="In place of the recipe's.")]
+Seed = Annotated[int | None, typer.Option(help="In place of the recipe's.")]
+Terms = Annotated[str, typer.Option(help="Licence of the weights.")]
 
 
 def _version(wanted: bool) -> None:
@@ -67,6 +74,15 @@ def _config(config: Path | None, state_dir: Path | None, **overrides: Any) -> An
     changes = {name.replace("__", "."): value for name, value in overrides.items()}
     changes["state_dir"] = str(state_dir) if state_dir else None
     return load_cloud_config(config or default_file(), changes)
+
+
+def _changes(pairs: list[str] | None, epochs: int | None, seed: int | None) -> dict[str, object]:
+    from cloud.train.recipe import parse_changes
+
+    options = {"epochs": epochs, "seed": seed}
+    # An option that is not given undoes no --set.
+    given = {key: value for key, value in options.items() if value is not None}
+    return {**parse_changes(pairs or ()), **given}
 
 
 @app.command()
@@ -153,23 +169,18 @@ def train(
     replay: Annotated[
         Path | None, typer.Option(help="With --start: a folder of what it knew before.")
     ] = None,
-    change: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe; repeatable."),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
-    seed: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
-    terms: Annotated[str, typer.Option(help="Licence of the weights.")] = "",
+    change: Change = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    terms: Terms = "",
 ) -> None:
     """Train a classifier and write its int8 model file."""
     from cloud.train.command import train as fit
-    from cloud.train.recipe import parse_changes
 
     fit(
         profile, data, out, background=background, teachers=tuple(teacher or ()),
         development=final, start=start, replay=replay, terms=terms,
-        changes=parse_changes(change or ())
-        | {key: value for key, value in (("epochs", epochs), ("seed", seed)) if value is not None},
+        changes=_changes(change, epochs, seed),
     )  # fmt: skip
 
 
@@ -181,13 +192,15 @@ def train_detector(
     ignore: Annotated[
         list[str] | None, typer.Option(metavar="LABEL", help="Label that is no sign; may repeat.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
-    seed: Annotated[int | None, typer.Option(help="In place of the recipe's.")] = None,
+    change: Change = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    terms: Terms = "",
 ) -> None:
     """Train a detector of signs in full frames and write its int8 model file."""
     from cloud.train.detector.command import train_detector as fit
 
-    fit(scenes, out, signs, ignore or (), epochs=epochs, seed=seed)
+    fit(scenes, out, signs, ignore or (), terms=terms, changes=_changes(change, epochs, seed))
 
 
 @app.command()

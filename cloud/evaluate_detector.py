@@ -1,6 +1,7 @@
 """Measure a detection model on a folder of scenes with the device's own engine. Shell."""
 
 import json
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -30,6 +31,9 @@ SIZES: Final = (("small", 0.0), ("medium", 16.0), ("large", 48.0))
 """Objects by the side, in pixels of the model input, of a square of their area; from where on."""
 RUNS: Final = 100
 """Bare invocations whose median is told."""
+COLUMNS: Final = 80
+TIED: Final = "\N{NO-BREAK SPACE}"
+"""Stands for a space where no line may end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +166,11 @@ def detector_lines(report: DetectorReport) -> tuple[str, ...]:
     """Return the report as lines for people."""
     low, high = report.ap50_interval
     parts = (*report.by_size.items(), *report.by_label.items())
-    found = ", ".join(f"{name} {part.found} of {part.n}" for name, part in parts)
+    found = ", ".join(f"{name} {part.found} of {part.n}".replace(" ", TIED) for name, part in parts)
+    wrapped = textwrap.fill(
+        f"found {found}", COLUMNS, subsequent_indent="  ",
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
     lines = f"""\
 AP50 {report.ap50:.3f} (95 % {low:.3f} to {high:.3f})
 {report.objects} objects in {report.frames} frames, split {report.split}
@@ -170,7 +178,7 @@ at one false alarm per ten frames: recall {report.recall:.3f}, score {report.thr
 at the model's own score {report.default_threshold:.3f}: recall {report.recall_at_default:.3f},\
  {report.alarms_at_default:.2f} false alarms a frame
 invoke {report.invoke_us:.0f} us, frame {report.detect_us:.0f} us, {report.size_bytes} bytes
-found {found}"""
+{wrapped.replace(TIED, " ")}"""
     return tuple(lines.splitlines())
 
 

@@ -119,7 +119,7 @@ def _in_place(path: Path) -> Iterator[IO[Any]]:
             dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
         )
     except OSError as error:
-        raise UnavailableError(f"{path}: {error.strerror}; choose another folder") from error
+        raise UnavailableError(f"{path.parent}: {error.strerror}; choose another folder") from error
     part = Path(file.name)
     try:
         with file:

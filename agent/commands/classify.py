@@ -16,7 +16,7 @@ from agent.commands.quiet import quiet
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import NONE_OF_THESE
 from agent.vision.engine import Engine, read_model
-from agent.vision.shipped import load_profile, notice_of, shipped_model
+from agent.vision.shipped import find_model, load_profile, notice_of, shipped_model
 from agent.vision.types import Box, Image, Region, whole
 
 DETECTOR_MIN_SCORE: Final = 0.3
@@ -41,7 +41,7 @@ class Wish:
     """What is asked of a model."""
 
     model: Path | None = None
-    """None: the profile's shipped one."""
+    """A path, or the name of a shipped model; None: the profile's shipped one."""
     labels: Path | None = None
     profile: str = "traffic-signs"
     pixel_range: tuple[float, float] | None = None
@@ -88,8 +88,9 @@ def open_engine(wish: Wish) -> Engine:
     Raises:
         BadContentError, UnavailableError: there is none, or it cannot be used.
     """
-    path = wish.model
-    if path is None:
+    if wish.model:
+        path = find_model(wish.model)
+    else:
         profile = load_profile(wish.profile)
         if not profile.model:
             raise BadContentError(f"profile {profile.name!r}: ships no model; give --model FILE")

@@ -11,10 +11,9 @@ from rich.text import Text
 from agent.commands.model_words import Contents, as_dict, rows_of
 from agent.commands.quiet import quiet
 from agent.commands.words import size
-from agent.contract.errors import UnavailableError
 from agent.vision.engine import read_model
 from agent.vision.runtime import Runtime
-from agent.vision.shipped import shipped_models
+from agent.vision.shipped import find_model, shipped_models
 
 
 def show(file: Path | None, labels: Path | None, as_json: bool) -> int:
@@ -36,22 +35,6 @@ def show(file: Path | None, labels: Path | None, as_json: bool) -> int:
     else:
         Console().print(table_of(shown))
     return 0
-
-
-def find_model(file: Path) -> Path:
-    """Return the path of a model file, or of the shipped one of that name.
-
-    Raises:
-        UnavailableError: there is neither.
-    """
-    if file.exists():
-        return file
-    names = [path.name for path in shipped_models()]
-    if file.name != str(file) or file.name not in names:
-        raise UnavailableError(
-            f"{file}: no such file, nor a shipped model ({', '.join(names)}); check the path"
-        )
-    return shipped_models()[names.index(file.name)]
 
 
 def contents(path: Path, labels: Path | None) -> Contents:

@@ -59,7 +59,8 @@ def facts(profile: Profile) -> Iterator[tuple[str, str]]:
     yield "regions", f"{propose.kind}{limits}"
     yield "budget", f"{budget.looks_per_day} looks, {size(budget.bytes_per_day)} a day"
     yield "model", _model(profile)
-    yield "recipe", ", ".join(f"{k} {v}" for k, v in profile.recipe.items()) or "the defaults"
+    knobs = ", ".join(f"{k} {v}" for k, v in profile.recipe.items())
+    yield "recipe", f"{knobs} (checked by `secondlook-cloud train`)" if knobs else "the defaults"
     yield "classes", str(len(profile.classes))
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from agent.base.clock import Clock
 from agent.base.fetch import Patience, fetch
-from agent.base.files import storage, sync_folder, write_synced
+from agent.base.files import sync_folder, write_synced
 from agent.commands.quiet import quiet
 from agent.commands.words import size
 from agent.contract.errors import BadContentError, UnavailableError
@@ -47,12 +47,12 @@ def pull(order: Order, clock: Clock) -> int:
     source = replace(stock.model, url=order.mirror or stock.model.url)
     here = _is_here(path, source.sha256)
     patience = Patience(order.total_s)
-    # Labels first: a model that has its name is complete.
-    if not labels.exists():
-        _fetch_labels(stock, labels, patience, clock)
+    # Labels last: they are not left behind without a model. What a kill leaves out comes next time.
     if not here:
         with _bar(source, stock.name) as on_bytes:
             fetch(source, path, patience, clock, on_bytes)
+    if not labels.exists():
+        _fetch_labels(stock, labels, patience, clock)
     with quiet():
         engine = Engine(read_model(path, labels, source.sha256))
     engine.self_test()
@@ -108,10 +108,11 @@ def _fetch_labels(stock: StockModel, path: Path, patience: Patience, clock: Cloc
     if isinstance(stock.labels, Source):
         fetch(stock.labels, path, patience, clock, lambda _: None)
         return
-    with storage(str(path)):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
         write_synced(path, "".join(f"{label}\n" for label in stock.labels).encode())
         sync_folder(path.parent)
+    except OSError as error:
+        raise UnavailableError(f"{path}: {error.strerror}; free or check the disk") from error
 
 
 @contextmanager

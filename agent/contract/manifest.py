@@ -7,6 +7,7 @@ runs it, `unzip -l` reads it. Ours holds `labels.txt` (UTF-8, one label a line) 
 
 import io
 import json
+import re
 import struct
 import zipfile
 import zlib
@@ -22,6 +23,12 @@ MAX_LABELS: Final = 10_000
 LABELS_NAME: Final = "labels.txt"
 MANIFEST_NAME: Final = "manifest.json"
 _FIXED_DATE: Final = (1980, 1, 1, 0, 0, 0)
+_OUR_ENTRY: Final = re.compile(
+    b"PK\x03\x04.{26}(?:%s|%s)"
+    % (re.escape(LABELS_NAME.encode()), re.escape(MANIFEST_NAME.encode())),
+    re.DOTALL,
+)
+"""Header of one of our entries: 30 bytes, then its name. Four bytes alone may come by chance."""
 
 
 class InputSpec(BaseModel):
@@ -125,10 +132,12 @@ def read_metadata(data: bytes) -> tuple[tuple[str, ...] | None, ModelManifest | 
     A stock file's labels are its one appended `.txt`, whatever its name.
 
     Raises:
-        BadContentError: a zip is there but broken, too large or not what it should be.
+        BadContentError: a zip is there but cut off, broken, too large or not what it should be.
     """
     try:
         if not zipfile.is_zipfile(io.BytesIO(data)):
+            if _OUR_ENTRY.search(data):
+                raise BadContentError("appended zip: cut off; copy the file again")
             return None, None
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             texts = [n for n in archive.namelist() if n.endswith(".txt")]

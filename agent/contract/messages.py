@@ -246,9 +246,15 @@ def from_json(kind: type[M], payload: bytes, max_bytes: int = MAX_JSON_BYTES) ->
 
 
 def first_problem(error: Exception) -> str:
-    """Say the first problem of a validation error in one line: place, what is wrong, value."""
+    """Say the first problem of a validation error in one line: place, what is wrong, value.
+
+    Of a problem of the whole, only what is wrong.
+    """
     if not isinstance(error, ValidationError):
         return " ".join(str(error).split())[:200] or type(error).__name__
     problem = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in problem["loc"]) or "message"
-    return f"{place}: {problem['msg']} (got {redacted(str(problem['input']))[:60]!r})"[:300]
+    wrong = problem["msg"].removeprefix("Value error, ")
+    if not problem["loc"]:
+        return wrong[:300]
+    place = ".".join(str(part) for part in problem["loc"])
+    return f"{place}: {wrong} (got {redacted(str(problem['input']))[:60]!r})"[:300]

@@ -44,6 +44,27 @@ def shipped_models() -> tuple[Path, ...]:
     return tuple(sorted(MODELS.glob("*.tflite")))
 
 
+def find_model(name_or_path: Path) -> Path:
+    """Return the path of a model file, or of the shipped one of that name.
+
+    Args:
+        name_or_path: A file, or a shipped model's name with or without `.tflite`.
+
+    Raises:
+        UnavailableError: there is neither.
+    """
+    if name_or_path.exists() and not name_or_path.is_dir():
+        return name_or_path
+    shipped = shipped_models()
+    for path in shipped:
+        if str(name_or_path) in (path.name, path.stem):
+            return path
+    names = ", ".join(path.name for path in shipped)
+    raise UnavailableError(
+        f"{name_or_path}: no such file, nor a shipped model ({names}); check the path"
+    )
+
+
 def notice_of(manifest: ModelManifest | None) -> str:
     """Return what must be said about a model, by the shipped profile it was trained for."""
     name = manifest.profile if manifest else ""

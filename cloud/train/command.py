@@ -118,7 +118,7 @@ def train(
     begun = read_earlier(start, FURTHER) if start else None
     repeated = read_earlier(development, {}) if development else None
     base = begun or repeated
-    chosen = make_recipe(changes or {}, base.recipe if base else task.recipe)
+    chosen = make_recipe(Recipe, changes or {}, base.recipe if base else task.recipe)
     sources = Sources(data, background, replay, everything=repeated is not None)
     material = gather(sources, task, console, begun.labels if begun else ())
     if repeated:

@@ -1,11 +1,14 @@
 """How a model is trained: every knob, with its bounds. Pure."""
 
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.contract.errors import BadContentError
 from agent.contract.messages import first_problem
+
+R = TypeVar("R", bound=BaseModel)
 
 
 class Recipe(BaseModel):
@@ -43,10 +46,13 @@ class Recipe(BaseModel):
     seed: int = Field(default=1, ge=0, le=2**31 - 1)
 
 
-def make_recipe(changes: Mapping[str, object], base: Mapping[str, object] | None = None) -> Recipe:
+def make_recipe(
+    kind: type[R], changes: Mapping[str, object], base: Mapping[str, object] | None = None
+) -> R:
     """Return a recipe with some changes; None values are no change.
 
     Args:
+        kind: Of which trainer.
         changes: By field.
         base: What is changed; None or empty: the defaults.
 
@@ -54,23 +60,26 @@ def make_recipe(changes: Mapping[str, object], base: Mapping[str, object] | None
         BadContentError: an unknown knob or a value out of range.
     """
     given = {key: value for key, value in changes.items() if value is not None}
+    values = {**(base or {}), **given}
+    for key in values:
+        if key not in kind.model_fields:
+            raise BadContentError(f"recipe: no knob {key!r}; known: {', '.join(kind.model_fields)}")
     try:
-        return Recipe.model_validate({**(base or {}), **given})
+        return kind.model_validate(values)
     except ValidationError as error:
         raise BadContentError(f"recipe: {first_problem(error)}") from error
 
 
 def parse_changes(pairs: Iterable[str]) -> dict[str, object]:
-    """Return changes to a recipe written as KEY=VALUE; values are checked by `make_recipe`.
+    """Return changes to a recipe written as KEY=VALUE; both are checked by `make_recipe`.
 
     Raises:
-        BadContentError: no equals sign, or no such key.
+        BadContentError: no equals sign.
     """
     changes: dict[str, object] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
-        if not equals or key not in Recipe.model_fields:
-            known = ", ".join(Recipe.model_fields)
-            raise BadContentError(f"recipe: {pair!r} is not KEY=VALUE with a key of: {known}")
+        if not equals:
+            raise BadContentError(f"recipe: {pair!r} is not KEY=VALUE")
         changes[key] = value
     return changes

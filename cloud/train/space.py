@@ -65,7 +65,7 @@ def proposed(changes: Mapping[str, object], base: Recipe) -> Recipe:
                 f"recipe proposal: {name} = {value!r}, need {kind} from {knob.low:g} to"
                 f" {knob.high:g}"
             )
-    return make_recipe(changes, base.model_dump())
+    return make_recipe(Recipe, changes, base.model_dump())
 
 
 def drawn(rng: np.random.Generator) -> dict[str, float | int]:

@@ -1,5 +1,6 @@
 """Which models a device loads, and what the shipped two make of real frames."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +45,34 @@ def test_the_configs_detector_comes_first(data_dir: Path) -> None:
     assert isinstance(proposer, DetectorModel)
     assert "stopsign" in proposer.engine.labels
     # A detection model in the classifier's place proposes itself.
-    engine, _, lanes = build_vision(config({"file": stock}), profile)
+    engine, _, lanes = build_vision(config({"file": stock}), load_profile("surveillance"))
     proposer = lanes["front"].proposer
     assert isinstance(proposer, DetectorModel)
     assert proposer.engine is engine
+
+
+@pytest.mark.parametrize(
+    ("file", "label"), [("sign-detector.tflite", "sign"), ("crops.tflite", "Apple scab")]
+)
+def test_a_model_of_another_task_is_refused_at_once(file: str, label: str) -> None:
+    path = shipped_model(file)
+    said = rf"{file}: label '{label}\b.*' is no class of profile 'traffic-signs'; set profile"
+    with pytest.raises(BadContentError, match=said):
+        build_vision(config({"file": str(path)}), load_profile("traffic-signs"))
+
+
+def test_other_labels_of_a_model_with_a_manifest_are_refused() -> None:
+    profile = load_profile("traffic-signs")
+    fewer = profile.model_copy(update={"classes": profile.classes[1:]})
+    with pytest.raises(BadContentError, match=f"label '{re.escape(profile.labels[0])}' is no"):
+        build_vision(config(), fewer)
+
+
+@pytest.mark.parametrize("kind", ["detector+colour", "whole-frame", "motion"])
+def test_a_detector_classifies_only_what_it_found(data_dir: Path, kind: str) -> None:
+    stock = str(data_dir / "models" / "ssd_mobilenet_v1_coco_quant.tflite")
+    with pytest.raises(BadContentError, match=f"camera 'front': .* kind '{re.escape(kind)}'; set"):
+        build_vision(config({"file": stock}, {"kind": kind}), load_profile("surveillance"))
 
 
 def test_a_profile_without_a_detector_says_what_is_missing() -> None:

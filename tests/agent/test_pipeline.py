@@ -13,6 +13,7 @@ from securesystemslib.signer import CryptoSigner
 from agent.contract.config import Limits, Settings, parse_config
 from agent.contract.manifest import ModelManifest, UnknownSpec, append_metadata
 from agent.contract.messages import AdviceBody
+from agent.contract.profile import Profile, ProfileClass
 from agent.device import build_vision
 from agent.journal import Journal
 from agent.notebook import Notebook
@@ -25,11 +26,12 @@ from agent.vision.types import Frame
 from tests.makers import NOW, FakeClock, Keys, envelope, picture
 
 SIGNER = CryptoSigner.generate_ed25519()
+SIGNS = load_profile("traffic-signs")
 
 
 @contextmanager
 def line(
-    folder: Path, clock: FakeClock, model: str = "", **settings: Any
+    folder: Path, clock: FakeClock, model: str = "", profile: Profile = SIGNS, **settings: Any
 ) -> Iterator[tuple[Pipeline, Twin, Spool]]:
     """The device's own line on whole frames; the journal writes when the line is left."""
     config = parse_config(
@@ -44,7 +46,6 @@ def line(
         },
         "test",
     )
-    profile = load_profile("traffic-signs")
     engine, classifier, lanes = build_vision(config, profile)
     notebook = Notebook(folder)
     spool = Spool(folder / "spool", config.spool)
@@ -85,13 +86,15 @@ def test_thresholds_of_the_model_replace_the_setting_and_advice_replaces_them(
     assert shipped.manifest
     # The pictures here are no signs: what says so is made a class, or no threshold would be its.
     labels = (*shipped.labels[:-1], "nothing")
+    nothing = ProfileClass(label="nothing", description="No sign.")
+    profile = SIGNS.model_copy(update={"classes": (*SIGNS.classes, nothing)})
     own = {"thresholds": dict.fromkeys(labels, 0.0), "unknown": None}
     never = shipped.manifest.model_copy(update=own)
     model = tmp_path / "calm.tflite"
     with zipfile.ZipFile(io.BytesIO(shipped.data)) as archive:
         bare = shipped.data[: min(entry.header_offset for entry in archive.infolist())]
     model.write_bytes(append_metadata(bare, labels, never))
-    with line(tmp_path, FakeClock(), str(model), threshold=1.0, audit_share=0.0) as (
+    with line(tmp_path, FakeClock(), str(model), profile, threshold=1.0, audit_share=0.0) as (
         pipeline, twin, _,
     ):  # fmt: skip
         for frame in frames(5, still=True):

@@ -1,6 +1,7 @@
 """Figures of detectors: by hand on small cases, and on real frames with a stock model."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,7 +21,7 @@ from cloud.detection_figures import (
     match,
     threshold_at,
 )
-from cloud.evaluate_detector import detector_json, detector_lines, evaluate_detector
+from cloud.evaluate_detector import Part, detector_json, detector_lines, evaluate_detector
 from cloud.scenes import held_names, read_scenes
 
 HERE = Box(10, 10, 30, 30)
@@ -196,6 +197,14 @@ def test_json_and_lines_say_the_same(data_dir: Path, few_frames: Path) -> None:
     assert {"threshold", "frames", "objects", "size_bytes", "invoke_us", "by_size", "by_label",
             "refused", "ap50_interval"} <= set(told)  # fmt: skip
     assert f"AP50 {report.ap50:.3f}" in "\n".join(detector_lines(report))
+
+
+def test_the_lines_fit_80_columns(data_dir: Path, few_frames: Path) -> None:
+    report = evaluate_detector(data_dir / "models" / SSD, few_frames, classes=("stopsign",))
+    many = {f"kind {n}": Part(1_000, 999) for n in range(9)}
+    lines = detector_lines(replace(report, by_label=many))
+    assert max(map(len, lines)) <= 80
+    assert all(any(f"kind {n} 999 of 1000" in line for line in lines) for n in range(9))
 
 
 def test_the_command_tells_detectors_from_classifiers(data_dir: Path, few_frames: Path) -> None:

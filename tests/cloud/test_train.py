@@ -39,6 +39,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 STILL = Augmentation(rotate_degrees=0, scale=0, shift=0, shear=0, brightness=0)
 SMALL = make_recipe(
+    Recipe,
     {"side": 24, "width": 0.25, "epochs": 10, "batch": 16, "calibration": 32, "dropout": 0.0,
      "learning_rate": 5e-3}
 )  # fmt: skip

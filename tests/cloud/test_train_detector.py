@@ -28,15 +28,16 @@ from cloud.train.detector.cutouts import OUTLINES, Cutout, cut_out
 from cloud.train.detector.fit import DetectorEpoch, epoch_scenes, fit_detector
 from cloud.train.detector.material import _suspects
 from cloud.train.detector.network import STRIDE, box_loss, score_loss
-from cloud.train.detector.recipe import DetectorRecipe, make_detector_recipe
+from cloud.train.detector.recipe import DetectorRecipe
 from cloud.train.detector.targets import TrainingScene, box_target, score_target
-from cloud.train.recipe import Recipe
+from cloud.train.recipe import Recipe, make_recipe
 from tests.drawn_folder import full_folder
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:keras", "ignore::DeprecationWarning:tensorflow"
 )
-SMALL = make_detector_recipe(
+SMALL = make_recipe(
+    DetectorRecipe,
     {"side": 96, "input_side": 128, "width": 0.25, "epochs": 5, "scenes_per_epoch": 200, "batch": 4,
      "calibration": 16, "learning_rate": 5e-3, "pasted": 1, "distractors": 1}
 )  # fmt: skip
@@ -81,10 +82,10 @@ def trained(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainedDe
 def run(
     scenes: Path, out: Path, signs: Path | None = None, recipe: DetectorRecipe = SMALL
 ) -> TrainedDetector:
-    changes = recipe.model_dump()
     return train_detector(
-        scenes, out, signs, ("lamp",), terms="mine", console=Console(quiet=True), **changes
-    )
+        scenes, out, signs, ("lamp",), terms="mine", console=Console(quiet=True),
+        changes=recipe.model_dump(),
+    )  # fmt: skip
 
 
 @pytest.mark.slow
@@ -176,6 +177,8 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
     history = fit(seen.append)
     assert [epoch.number for epoch in history] == [1, 2]
     assert [epoch.number for epoch in seen] == [2]
+    config = pytest.importorskip("tensorflow.python.framework.config")
+    assert config.is_op_determinism_enabled()
     (weights,) = tmp_path.glob("*.npz")
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(BadContentError, match=r"remove .* to start afresh"):
@@ -227,7 +230,7 @@ def material(frames: int = 4, signs: int = 5) -> Material:
 
 
 def test_the_same_seed_gives_the_same_scenes_whatever_the_threads_do() -> None:
-    recipe = make_detector_recipe({"side": 64, "scenes_per_epoch": 20, "batch": 8})
+    recipe = make_recipe(DetectorRecipe, {"side": 64, "scenes_per_epoch": 20, "batch": 8})
     one, two = (list(epoch_scenes(material(), recipe, 3)) for _ in range(2))
     assert [len(pixels) for pixels, _ in one] == [8, 8, 4]
     for (pixels, targets), (again, same) in zip(one, two, strict=True):
@@ -243,7 +246,7 @@ def test_marked_signs_lie_inside_and_apart(kind: str) -> None:
     shares = {"frame_share": 0.0, "mosaic_share": 0.0}
     if kind in shares:
         shares[kind] = 1.0
-    recipe = make_detector_recipe({"side": 160, "pasted": 6, **shares})
+    recipe = make_recipe(DetectorRecipe, {"side": 160, "pasted": 6, **shares})
     rng = np.random.default_rng(1)
     counts = []
     for _ in range(40):
@@ -266,8 +269,9 @@ def test_a_pasted_sign_is_where_its_box_says() -> None:
     red = np.zeros((40, 40, 3), np.uint8)
     red[..., 2] = 255
     whole = Cutout(red, np.full((40, 40), 255, np.uint8))
-    recipe = make_detector_recipe(
-        {"side": 160, "pasted": 1, "distractors": 0, "frame_share": 0, "mosaic_share": 0}
+    recipe = make_recipe(
+        DetectorRecipe,
+        {"side": 160, "pasted": 1, "distractors": 0, "frame_share": 0, "mosaic_share": 0},
     )
     rng = np.random.default_rng(5)
     gaps = []
@@ -305,7 +309,7 @@ def test_what_may_be_an_unmarked_sign_teaches_nothing() -> None:
     assert overlap(()) > 0.5
     assert overlap((Marked(box, "disc"),)) <= 0.1
     doubtful = Material((image,), (NONE,), (), (np.array([box.as_tuple()], np.float32),))
-    recipe = make_detector_recipe({"side": 160, "frame_share": 1, "mosaic_share": 0})
+    recipe = make_recipe(DetectorRecipe, {"side": 160, "frame_share": 1, "mosaic_share": 0})
     rng = np.random.default_rng(1)
     made = [compose(doubtful, recipe, rng) for _ in range(20)]
     assert all(len(m.boxes) == 0 for m in made)
@@ -414,7 +418,7 @@ def test_what_cannot_be_trained_is_refused_before_it_starts(scenes: Path, tmp_pa
     with pytest.raises(BadContentError, match="no label 'lantern' to ignore; it has disc, lamp"):
         train_detector(scenes, out, None, ("lantern",), console=console)
     with pytest.raises(BadContentError, match="recipe: side"):
-        train_detector(scenes, out, console=console, side=100)
+        train_detector(scenes, out, console=console, changes={"side": 100})
     alone = tmp_path / "alone"
     (alone / "frames").mkdir(parents=True)
     cv2.imwrite(str(alone / "frames" / "a.png"), np.zeros((40, 40, 3), np.uint8))
@@ -431,18 +435,19 @@ def test_the_command_line_hands_everything_on(
     called: dict[str, object] = {}
 
     def fake(
-        scenes: Path, out: Path, signs: Path | None, ignored: list[str], **recipe: int
+        scenes: Path, out: Path, signs: Path | None, ignored: list[str], **more: object
     ) -> None:
-        called.update(scenes=scenes, out=out, signs=signs, ignored=ignored, **recipe)
+        called.update(scenes=scenes, out=out, signs=signs, ignored=ignored, **more)
 
     monkeypatch.setattr("cloud.train.detector.command.train_detector", fake)
     result = CliRunner().invoke(
         app,
         ["train-detector", "--scenes", str(scenes), "--out", str(tmp_path / "o"),
-         "--signs", "s", "--ignore", "a", "--ignore", "b", "--epochs", "3", "--seed", "5"],
+         "--signs", "s", "--ignore", "a", "--ignore", "b", "--terms", "mine",
+         "--set", "epochs=3", "--set", "width=0.5", "--set", "seed=4", "--seed", "5"],
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert called == {
         "scenes": scenes, "out": tmp_path / "o", "signs": Path("s"), "ignored": ["a", "b"],
-        "epochs": 3, "seed": 5,
+        "terms": "mine", "changes": {"epochs": "3", "width": "0.5", "seed": 5},
     }  # fmt: skip

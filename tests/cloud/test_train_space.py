@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from pydantic import BaseModel
 
 from agent.contract.errors import BadContentError
-from cloud.train.recipe import Recipe, parse_changes
+from cloud.train.detector.recipe import DetectorRecipe
+from cloud.train.recipe import Recipe, make_recipe, parse_changes
 from cloud.train.space import SPACE, drawn, json_schema, proposed
 
 
@@ -35,6 +37,12 @@ def test_what_is_out_of_bounds_is_named(changes: dict[str, object], said: str) -
 
 def test_changes_are_read_from_words() -> None:
     assert parse_changes(["epochs=3", "dropout=0.5"]) == {"epochs": "3", "dropout": "0.5"}
-    for wrong in ("epochs", "epoch=3"):
-        with pytest.raises(BadContentError, match=f"'{wrong}' is not KEY=VALUE with a key of"):
-            parse_changes([wrong])
+    with pytest.raises(BadContentError, match="'epochs' is not KEY=VALUE"):
+        parse_changes(["epochs"])
+
+
+@pytest.mark.parametrize("kind", [Recipe, DetectorRecipe])
+def test_an_unknown_knob_is_called_unknown(kind: type[BaseModel]) -> None:
+    with pytest.raises(BadContentError, match="recipe: no knob 'epoch'; known: side, "):
+        make_recipe(kind, parse_changes(["epoch=3"]))
+    assert make_recipe(kind, {"seed": "7", "epochs": None}) == kind.model_validate({"seed": 7})

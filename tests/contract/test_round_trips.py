@@ -203,6 +203,17 @@ def test_model_file(
     assert read_metadata(packed) == (tuple(labels), manifest)
 
 
+def test_a_model_file_that_is_cut_off_is_refused() -> None:
+    # The four bytes of a zip's header alone may come by chance.
+    model = bytes(40) + b"PK\x03\x04" + bytes(40)
+    whole = append_metadata(model, ("a", "b"), ModelManifest(name="m"))
+    entry = len(model) + 30 + len("labels.txt")
+    for end in range(entry, len(whole)):
+        with pytest.raises(BadContentError, match="appended zip: cut off; copy the file again"):
+            read_metadata(whole[:end])
+    assert read_metadata(model) == (None, None)
+
+
 @given(st.binary(max_size=200))
 def test_labels_are_read_or_refused(data: bytes) -> None:
     try:

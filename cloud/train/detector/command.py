@@ -1,6 +1,6 @@
 """From folders of scenes and signs to a detector's model file. Shell."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,10 +18,11 @@ from cloud.train.detector.compose import Material
 from cloud.train.detector.export import Held, detector_tflite, finish_detector
 from cloud.train.detector.fit import DetectorEpoch, fit_detector
 from cloud.train.detector.material import as_array, load_material
-from cloud.train.detector.recipe import DetectorRecipe, make_detector_recipe
+from cloud.train.detector.recipe import DetectorRecipe
 from cloud.train.detector.targets import TrainingScene
 from cloud.train.export import Provenance
 from cloud.train.files import PLAIN, beside, check_place, need, progress_columns, write
+from cloud.train.recipe import make_recipe
 
 _AS_IT_IS: Final = PixelTable(np.arange(256, dtype=np.uint8), 0)
 MIN_FRAMES: Final = 2
@@ -50,7 +51,7 @@ def train_detector(
     version: str = "1",
     terms: str = "",
     console: Console | None = None,
-    **recipe: object,
+    changes: Mapping[str, object] | None = None,
 ) -> TrainedDetector:
     """Train a detector of one class and write its model file.
 
@@ -66,7 +67,7 @@ def train_detector(
         version: Version in the manifest.
         terms: Licence of the weights, in the manifest.
         console: Where progress is shown.
-        recipe: Changes to `DetectorRecipe`, by field; None is no change.
+        changes: Of `DetectorRecipe`, by field; None is no change.
 
     Raises:
         BadContentError: recipe or data are wrong.
@@ -75,7 +76,7 @@ def train_detector(
     console = console or Console()
     need("tensorflow", "keras")
     check_place(out)
-    chosen = make_detector_recipe(recipe)
+    chosen = make_recipe(DetectorRecipe, changes or {})
     folder = read_scenes(scenes)
     _check_labels(folder, ignored)
     names = held_names(folder)

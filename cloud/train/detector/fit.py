@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import ConfigDict
 
 from agent.vision.types import FloatArray
-from cloud.train.backend import keras
+from cloud.train.backend import keras, tensorflow
 from cloud.train.batches import AHEAD, UNIT, WORKERS
 from cloud.train.checkpoint import RunState, interrupted, restore, save
 from cloud.train.detector.compose import Material, compose
@@ -75,6 +75,8 @@ def fit_detector(
         BadContentError: the checkpoint is of another recipe or other data.
     """
     keras().utils.set_random_seed(recipe.seed)
+    # Sums in a fixed order, whatever the threads do.
+    tensorflow().config.experimental.enable_op_determinism()
     folder.mkdir(parents=True, exist_ok=True)
     steps = -(-recipe.scenes_per_epoch // recipe.batch)
     state = interrupted(folder, _State, recipe, data)

@@ -1,9 +1,6 @@
 """How a detector is trained: every knob, with its bounds. Pure."""
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from agent.contract.errors import BadContentError
-from agent.contract.messages import first_problem
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class DetectorRecipe(BaseModel):
@@ -47,15 +44,3 @@ class DetectorRecipe(BaseModel):
     calibration: int = Field(default=128, ge=8, le=10_000)
     """Composed scenes that set the ranges of the quantised layers."""
     seed: int = Field(default=1, ge=0, le=2**31 - 1)
-
-
-def make_detector_recipe(changes: dict[str, object]) -> DetectorRecipe:
-    """Return the default recipe with some changes; None values are no change.
-
-    Raises:
-        BadContentError: an unknown knob or a value out of range.
-    """
-    try:
-        return DetectorRecipe.model_validate({k: v for k, v in changes.items() if v is not None})
-    except ValidationError as error:
-        raise BadContentError(f"recipe: {first_problem(error)}") from error

@@ -148,6 +148,6 @@ def test_broken_addresses(url: str, tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(web: Web, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UnavailableError, match=r"file/x: .*; choose another folder"):
+    with pytest.raises(UnavailableError, match=r"file: .*; choose another folder"):
         get(web.url("/x"), tmp_path / "file" / "x")
     assert web.asked == [], "it fails before anything is fetched"

@@ -48,6 +48,21 @@ def test_stock_classifier_knows_the_photographs(cli: Cli, data_dir: Path) -> Non
         assert "box" not in best[0]
 
 
+@pytest.mark.parametrize("name", ["sign-detector", "sign-detector.tflite"])
+def test_a_shipped_model_is_known_by_name(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sign-detector").mkdir()
+    cv2.imwrite("a.png", picture(3))
+    ran = cli("classify", "a.png", "--model", name)
+    assert (ran.code, ran.err) == (0, "")
+    assert cli("model", "show", name).code == 0
+    ran = cli("classify", "a.png", "--model", "no-such")
+    assert ran.code == 3
+    assert "no-such: no such file, nor a shipped model (crops.tflite, " in ran.err
+
+
 @pytest.mark.data
 def test_detector_gives_boxes_in_pixels(cli: Cli, data_dir: Path) -> None:
     image = data_dir / "images/cat_720p.jpg"

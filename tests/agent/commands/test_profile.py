@@ -33,6 +33,9 @@ def test_a_check_says_what_the_profile_holds(cli: Cli, name: str) -> None:
     assert f"{profile.budget.looks_per_day} looks" in ran.out
     assert f"classes  {len(profile.classes)}" in ran.out
     assert (RESEARCH in ran.out) == profile.research_only
+    assert ("checked by `secondlook-cloud train`" in " ".join(ran.out.split())) == bool(
+        profile.recipe
+    )
     assert max(map(len, ran.out.splitlines())) <= 80
 
 
@@ -42,8 +45,7 @@ def test_a_check_names_what_is_wrong(cli: Cli, tmp_path: Path) -> None:
     path.write_text(text.replace('aliases = ["1"]', 'aliases = ["0"]'))
     ran = cli("profile", "check", path)
     assert (ran.code, ran.err.count("\n")) == (1, 1)
-    assert "mine.toml" in ran.err
-    assert "'0' names more than one class" in ran.err
+    assert ran.err.endswith("mine.toml: '0' names more than one class, or one class twice\n")
     path.write_text(text.replace('label = "normal"', 'label = "fine"'))
     ran = cli("profile", "check", path)
     assert ran.code == 1

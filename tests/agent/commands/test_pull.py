@@ -51,7 +51,7 @@ def test_model_and_labels_arrive_once(
     assert "fetched: " in capsys.readouterr().out
     assert pull(order, SystemClock()) == 0
     assert "here already: " in capsys.readouterr().out
-    assert web.asked == ["/labels", "/model"]
+    assert web.asked == ["/model", "/labels"]
 
 
 def test_own_labels_are_left_alone(web: Web, tmp_path: Path) -> None:
@@ -105,13 +105,27 @@ def test_wrong_bytes_are_1_in_one_line_and_no_model_is_there(
     ran = cli("model", "pull", name, "--to", tmp_path, "--from", web.url("/x"))
     assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
     assert f"expected {stock_model(name).model.sha256}" in ran.err
-    assert names(tmp_path) == [f"{name}.labels.txt"]
+    assert names(tmp_path) == []
 
 
 def test_not_there_is_3(cli: Cli, web: Web, tmp_path: Path) -> None:
     ran = cli("model", "pull", "visual-wake-words", "--to", tmp_path, "--from", web.url("/gone"))
     assert (ran.code, ran.out, ran.err.count("\n")) == (3, "", 1)
     assert "404 Not Found" in ran.err
+    assert names(tmp_path) == []
+
+
+def test_labels_that_a_kill_left_out_come_next_time(web: Web, tmp_path: Path) -> None:
+    (tmp_path / "small.tflite").write_bytes(SMALL.read_bytes())
+    assert pull(Order(small(web), tmp_path), SystemClock()) == 0
+    assert names(tmp_path) == ["small.labels.txt", "small.tflite"]
+    assert web.asked == ["/labels"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(cli: Cli) -> None:
+    ran = cli("model", "pull", "visual-wake-words", "--to", "/proc/x")
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err == "secondlook: /proc/x: No such file or directory; choose another folder\n"
 
 
 def test_a_folder_that_cannot_be_written_is_3(cli: Cli, tmp_path: Path) -> None:
