@@ -6,7 +6,7 @@
 Known: each N-th frame of every held-back GTSRB track. Against them, each as the AUROC of several
 scores that should be high for the unknown:
 
-- non-signs: in the road scenes that `cloud.scenes.held_back` keeps from training, what
+- non-signs: in the road scenes that `cloud.scenes.with_splits` keeps from training, what
   `propose_colour` proposes and boxes of sign-like size at random places (seeded), at most 8 of
   each a scene; none touches a marked object. Signs that nobody marked in those scenes are among
   them: the figure errs on the low side.
@@ -38,11 +38,11 @@ from agent.vision.engine import Engine, read_model
 from agent.vision.types import Box, Image, Region
 from bench.common import DATA
 from bench.signs import DEVELOPMENT, GTSRB, Picture, Signs, area, read_signs, run_bench, share
-from cloud.data import decode, read_folder
+from cloud.data import VAL, decode, read_folder
 from cloud.evaluate import answer
 from cloud.measures import Interval, auroc, bootstrap
 from cloud.outcomes import ASKED_BY, NONE, Outcome, Outcomes, outcome
-from cloud.scenes import Scene, held_back, pictures, read_scenes
+from cloud.scenes import Scene, pictures, read_scenes, with_splits
 
 SCENES = DATA / "detection-frames"
 FOREIGN = "crosswalk"
@@ -170,9 +170,7 @@ def threshold(engine: Engine) -> float | None:
 
 def held_scenes(scenes: Path) -> Iterator[tuple[Scene, Image]]:
     """Yield the scenes that no training sees."""
-    folder = read_scenes(scenes)
-    held = held_back(folder.scenes)
-    for scene, image in pictures(tuple(s for s in folder.scenes if s.name in held)):
+    for scene, image in pictures(with_splits(read_scenes(scenes)).of(VAL)):
         if not isinstance(image, str):
             yield scene, image
 

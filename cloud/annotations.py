@@ -52,7 +52,7 @@ def read_classes(path: Path) -> dict[int, str]:
         BadContentError: columns, ids or names are wrong.
         UnavailableError: the file cannot be read.
     """
-    header, rows = _read_csv(path)
+    header, rows = read_csv(path)
     if not {"class_id", "name"} <= set(header):
         raise BadContentError(f"{path}: columns {', '.join(header)}; need class_id,name")
     names: dict[int, str] = {}
@@ -79,7 +79,7 @@ def find_annotations(root: Path) -> tuple[Path, list[Row]]:
     seen = []
     for path in sorted(root.iterdir()):
         if path.suffix.lower() == ".csv" and path.name.lower() != CLASSES_NAME:
-            header, rows = _read_csv(path)
+            header, rows = read_csv(path)
             seen.append(f"{path.name} ({', '.join(header)[:MAX_HEADER]})")
             if {"path", "class_id"} <= set(header):
                 candidates.append((path, rows))
@@ -147,7 +147,16 @@ def _delimiter(file: TextIO) -> str:
     return ";" if ";" in first and "," not in first else ","
 
 
-def _read_csv(path: Path) -> tuple[tuple[str, ...], list[Row]]:
+def read_csv(path: Path) -> tuple[tuple[str, ...], list[Row]]:
+    """Return the lower-case column names and the rows of a CSV, as people and spreadsheets make it.
+
+    Commas or semicolons, any line ends, a byte order mark, empty lines and spaces around values
+    are all taken. A row that is too short lacks its last columns.
+
+    Raises:
+        BadContentError: it is no UTF-8 CSV.
+        UnavailableError: the file cannot be read.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file, delimiter=_delimiter(file))

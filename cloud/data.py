@@ -8,9 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-import cv2
-import numpy as np
-
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.vision.types import Image
 from cloud.annotations import (
@@ -23,6 +20,7 @@ from cloud.annotations import (
 from cloud.arrays import SUFFIX, Arrays, list_arrays
 from cloud.classfolders import list_class_folders
 from cloud.listing import Listing
+from cloud.pictures import decoded
 
 VAL_SHARE: Final = 0.2
 TRAIN, VAL = "train", "val"
@@ -82,7 +80,8 @@ def read_folder(root: Path) -> DataFolder:
 
     Raises:
         BadContentError: a file, column or value is missing or wrong, layouts are mixed, an
-            object's images are in two splits, or no image is where the annotation says.
+            object's images are in two splits, an object is listed twice, or no image is where the
+            annotation says.
         UnavailableError: the folder cannot be read.
     """
     if root.is_file() and root.suffix.lower() == SUFFIX:
@@ -122,8 +121,9 @@ def _annotated(root: Path, classes: Path) -> DataFolder:
     indices = {class_id: index for index, class_id in enumerate(names)}
     samples = [to_sample(row, indices, f"{source.name} line {n}") for n, row in rows]
     found, missing = _locate(root, samples)
-    _refuse_leaks(source, found)
     _refuse_half_split(source, found)
+    _refuse_repeats(source, found)
+    _refuse_leaks(source, found)
     digest = hashlib.sha256(source.read_bytes()).hexdigest()
     return DataFolder(root, tuple(names.values()), found, source.name, digest, missing)
 
@@ -157,9 +157,13 @@ def split_by_image(folder: DataFolder, seed: int = 0) -> DataFolder:
 
     Near-identical images may then fall on both sides: figures on `val` are optimistic.
     """
-    samples = tuple(replace(s, track=s.track or s.name) for s in folder.samples)
-    alone = replace(folder, samples=samples)
-    return split_by_track(alone, seed)
+    alone = tuple(replace(s, track=s.track or s.name) for s in folder.samples)
+    split = split_by_track(replace(folder, samples=alone), seed).samples
+    # An image without a track has none afterwards either: figures say what they are over.
+    samples = tuple(
+        replace(s, split=drawn.split) for s, drawn in zip(folder.samples, split, strict=True)
+    )
+    return replace(folder, samples=samples)
 
 
 def decode(folder: DataFolder, samples: Iterable[Sample]) -> Iterator[tuple[Sample, Image | str]]:
@@ -229,6 +233,30 @@ def _refuse_shifted(sample: Sample, members: dict[str, frozenset[str]]) -> None:
                 )
 
 
+def _refuse_repeats(source: Path, samples: tuple[Sample, ...]) -> None:
+    """Refuse an image in two splits, and an object listed twice.
+
+    A second row for the same object weighs it double or contradicts the first; which of the two
+    is meant only the author knows. Rows with other boxes in the same image are other objects.
+    """
+    splits: dict[tuple[str, str], str] = {}
+    seen = set()
+    for sample in samples:
+        first = splits.setdefault((sample.archive, sample.path), sample.split)
+        if first != sample.split:
+            raise BadContentError(
+                f"{source}: {sample.name}: in split {first!r} and in {sample.split!r}; the same"
+                " image on both sides makes every figure worthless: keep one of them"
+            )
+        known = (sample.archive, sample.path, sample.roi)
+        if known in seen:
+            what = f"roi {sample.roi.as_tuple()}" if sample.roi else "the whole image"
+            raise BadContentError(
+                f"{source}: {sample.name}: {what} is listed twice; keep one of the rows"
+            )
+        seen.add(known)
+
+
 def _refuse_leaks(source: Path, samples: tuple[Sample, ...]) -> None:
     splits: dict[tuple[int, str], str] = {}
     for sample in samples:
@@ -266,14 +294,12 @@ def _decode(root: Path, archive: zipfile.ZipFile | Arrays | None, sample: Sample
         return archive.image(sample.path)
     try:
         data = archive.read(sample.path) if archive else (root / sample.path).read_bytes()
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
         return f"cannot be read: {error}"
-    except cv2.error as error:
-        return f"not an image: {error.err}"
-    if image is None:
-        return "not an image that OpenCV reads"
-    return _misfit(sample, image.shape[1], image.shape[0]) or np.asarray(image, np.uint8)
+    image = decoded(data)
+    if isinstance(image, str):
+        return image
+    return _misfit(sample, image.shape[1], image.shape[0]) or image
 
 
 def _misfit(sample: Sample, width: int, height: int) -> str:

@@ -71,6 +71,8 @@ def evaluate(
         notes = (*notes, notice)
     folder = named_for(folder, engine.labels, manifest, profile)
     columns, matched_by = match_classes(folder.labels, engine.labels, str(model_path))
+    if matched_by == "index":
+        notes = (*notes, "no class name is the model's: classes are matched by their order")
     outcomes: list[Outcome] = []
     refused = [f"{name}: not in the folder" for name in folder.missing]
     for done, (sample, image) in enumerate(decode(folder, samples), 1):
@@ -135,12 +137,18 @@ def match_classes(
         source: The model's name in messages.
 
     Raises:
-        BadContentError: names do not match and there are more classes than outputs.
+        BadContentError: only some names match, or none does and there are more classes than
+            outputs.
     """
     classes = tuple(label for label in data_labels if label != NONE_OF_THESE)
-    by_name = set(classes) <= set(model_labels)
-    if not by_name and len(classes) > len(model_labels):
-        unknown = sorted(set(classes) - set(model_labels))
+    unknown = sorted(set(classes) - set(model_labels))
+    by_name = not unknown
+    if unknown and set(classes) & set(model_labels):
+        raise BadContentError(
+            f"{source}: no label {unknown[0]!r}, while other classes are matched by name; rename"
+            " the class in the data, or give the --profile whose aliases name it"
+        )
+    if unknown and len(classes) > len(model_labels):
         raise BadContentError(
             f"{source}: {len(model_labels)} labels for {len(classes)} classes, and no label"
             f" {unknown[0]!r}; use the data that the model was made for"

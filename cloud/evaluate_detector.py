@@ -21,7 +21,7 @@ from cloud.detection_figures import (
     match,
     threshold_at,
 )
-from cloud.scenes import Scene, SceneFolder, held_names, pictures, read_scenes
+from cloud.scenes import Scene, SceneFolder, pictures, read_scenes, with_splits
 
 ALARMS: Final = 0.1
 """False alarms per frame at which recall is told."""
@@ -117,7 +117,8 @@ def evaluate_detector(
     Args:
         model_path: The `.tflite` file.
         data_dir: See `cloud.scenes.read_scenes`.
-        split: `val`: the held-back scenes; `train`: the others; None: all.
+        split: One of the folder's own; where it has none, `val`: the scenes that a training
+            holds back, `train`: the others. None: all.
         labels_path: Label file of a stock model; None: inside or beside it.
         classes: Classes of the model that count as signs; empty: all.
         ignored: Labels in the folder that count neither way; None: those of the manifest.
@@ -139,7 +140,7 @@ def evaluate_detector(
     folder = read_scenes(data_dir)
     wanted = frozenset(engine.labels.index(name) for name in classes or engine.labels)
     tally = _Tally()
-    for scene, image in pictures(_chosen(folder, split)):
+    for scene, image in pictures(with_splits(folder).of(split) if split else folder.scenes):
         if isinstance(image, str):
             tally.refused.append(image)
         else:
@@ -180,15 +181,6 @@ at the model's own score {report.default_threshold:.3f}: recall {report.recall_a
 invoke {report.invoke_us:.0f} us, frame {report.detect_us:.0f} us, {report.size_bytes} bytes
 {wrapped.replace(TIED, " ")}"""
     return tuple(lines.splitlines())
-
-
-def _chosen(folder: SceneFolder, split: str | None) -> tuple[Scene, ...]:
-    if split is None:
-        return folder.scenes
-    if split not in ("train", "val"):
-        raise BadContentError(f"{folder.root}: no split {split!r}; use val or train")
-    held = held_names(folder)
-    return tuple(s for s in folder.scenes if (s.name in held) == (split == "val"))
 
 
 def _look(

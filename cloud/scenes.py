@@ -1,23 +1,22 @@
 """A folder of annotated scenes: pictures with boxes, one CSV. Adapter.
 
 The layout: `frames/` with the pictures and `annotations.csv` with the columns `image`, `label`,
-`xmin`, `ymin`, `xmax`, `ymax` (pixels; exclusive ends) and, where present, `width`, `height` and
-`split`. A picture without objects has one row whose label and box are empty.
+`xmin`, `ymin`, `xmax`, `ymax` (pixels; exclusive ends) and, where present, `split`. A picture
+without objects has one row whose label and box are empty.
 """
 
-import csv
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
-
-import cv2
-import numpy as np
 
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.vision.preprocess import difference_hash, hash_distance
 from agent.vision.types import Box, Image
+from cloud.annotations import Row, read_csv
+from cloud.data import TRAIN, VAL
+from cloud.pictures import decoded
 
 ANNOTATIONS: Final = "annotations.csv"
 FRAMES: Final = "frames"
@@ -59,63 +58,82 @@ class SceneFolder:
         """Labels of all objects, sorted."""
         return tuple(sorted({o.label for s in self.scenes for o in s.objects}))
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits, sorted; empty where the folder has none."""
+        return tuple(sorted({s.split for s in self.scenes} - {""}))
+
+    def of(self, split: str) -> tuple[Scene, ...]:
+        """Return the scenes of one split.
+
+        Raises:
+            BadContentError: no such split.
+        """
+        chosen = tuple(s for s in self.scenes if s.split == split)
+        if not chosen:
+            known = ", ".join(self.splits) or "none"
+            raise BadContentError(
+                f"{self.root / ANNOTATIONS}: no split {split!r}; it has: {known}; name one of"
+                " them, or change the split column"
+            )
+        return chosen
+
 
 def read_scenes(root: Path) -> SceneFolder:
     """Read the annotations of a folder of scenes.
 
     Raises:
-        BadContentError: a column or value is missing or wrong, or no picture is there.
+        BadContentError: a column or value is missing or wrong, a picture is in two splits, only
+            some rows have a split, or no picture is there.
         UnavailableError: the folder or the CSV cannot be read.
     """
     path = root / ANNOTATIONS
-    try:
-        data = path.read_bytes()
-        rows = list(csv.DictReader(data.decode("utf-8-sig").splitlines()))
-    except OSError as error:
-        raise UnavailableError(f"{path}: {error.strerror}; check the path") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadContentError(f"{path}: not a UTF-8 CSV: {error}") from error
-    missing = [name for name in COLUMNS if rows and name not in rows[0]]
+    header, rows = read_csv(path)
+    missing = [name for name in COLUMNS if header and name not in header]
     if not rows or missing:
         raise BadContentError(
             f"{path}: no column {missing[0]!r}; need {','.join(COLUMNS)}" if missing
             else f"{path}: no rows"
         )  # fmt: skip
+    splits = _splits(path, rows)
     objects: dict[str, list[Marked]] = {}
-    splits: dict[str, str] = {}
-    for line, row in enumerate(rows, 2):
-        name = (row["image"] or "").strip()
+    for line, row in rows:
         marked = _marked(row, f"{path.name} line {line}")
-        objects.setdefault(name, []).extend([marked] if marked else [])
-        splits[name] = (row.get("split") or "").strip()
+        objects.setdefault(row["image"], []).extend([marked] if marked else [])
     scenes = tuple(
-        Scene(name, _picture(root, name), tuple(found), splits[name])
+        Scene(name, _place(root, name), tuple(found), splits[name])
         for name, found in objects.items()
     )
-    return SceneFolder(root, scenes, hashlib.sha256(data).hexdigest())
+    if not any(scene.path.is_file() for scene in scenes):
+        raise BadContentError(
+            f"{root}: none of {len(scenes)} annotated pictures is in {FRAMES}/, first"
+            f" {scenes[0].name!r}; copy them there, or edit the image column"
+        )
+    return SceneFolder(root, scenes, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def read_picture(scene: Scene) -> Image:
     """Decode a scene's picture, BGR uint8.
 
     Raises:
-        BadContentError: it is no picture, or a box reaches outside it.
+        BadContentError: it is not there or no picture, or a box reaches outside it.
         UnavailableError: the file cannot be read.
     """
     try:
-        data = scene.path.read_bytes()
+        image = decoded(scene.path.read_bytes())
+    except FileNotFoundError:
+        raise BadContentError(f"{scene.name}: annotated but not in {FRAMES}/") from None
     except OSError as error:
         raise UnavailableError(f"{scene.path}: {error.strerror}; check the path") from error
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if image is None:
-        raise BadContentError(f"{scene.name}: not a picture that OpenCV reads")
+    if isinstance(image, str):
+        raise BadContentError(f"{scene.name}: {image}")
     height, width = image.shape[:2]
     for marked in scene.objects:
         if marked.box.x1 > width or marked.box.y1 > height:
             raise BadContentError(
                 f"{scene.name}: box {marked.box.as_tuple()} reaches outside {width}x{height}"
             )
-    return np.asarray(image, np.uint8)
+    return image
 
 
 def pictures(scenes: tuple[Scene, ...]) -> Iterator[tuple[Scene, Image | str]]:
@@ -148,16 +166,40 @@ def held_back(scenes: tuple[Scene, ...], share: float = VAL_SHARE) -> frozenset[
     return frozenset(held)
 
 
-def held_names(folder: SceneFolder) -> frozenset[str]:
-    """Return the pictures held back: the folder's own `val` split, else those of `held_back`."""
-    if any(scene.split for scene in folder.scenes):
-        return frozenset(scene.name for scene in folder.scenes if scene.split == "val")
-    return held_back(folder.scenes)
+def with_splits(folder: SceneFolder) -> SceneFolder:
+    """Return the folder with its own splits, else with those of `held_back`: train and val."""
+    if folder.splits:
+        return folder
+    held = held_back(folder.scenes)
+    return replace(
+        folder,
+        scenes=tuple(replace(s, split=VAL if s.name in held else TRAIN) for s in folder.scenes),
+    )
+
+
+def _splits(path: Path, rows: list[Row]) -> dict[str, str]:
+    """Return the split of each picture; empty where the folder has none."""
+    without = [line for line, row in rows if not row.get("split")]
+    if 0 < len(without) < len(rows):
+        raise BadContentError(
+            f"{path} line {without[0]}: no split, as in {len(without)} of {len(rows)} rows; give"
+            " every row one, or leave the column out"
+        )
+    splits: dict[str, str] = {}
+    for line, row in rows:
+        name, split = row.get("image", ""), row.get("split", "")
+        first = splits.setdefault(name, split)
+        if first != split:
+            raise BadContentError(
+                f"{path} line {line}: image {name!r} is in split {split!r} here and in {first!r}"
+                " above; give all its rows the same one"
+            )
+    return splits
 
 
 def _marked(row: dict[str, str], place: str) -> Marked | None:
-    label = (row["label"] or "").strip()
-    texts = [(row[name] or "").strip() for name in COLUMNS[2:]]
+    label = row.get("label", "")
+    texts = [row.get(name, "") for name in COLUMNS[2:]]
     if not label and not any(texts):
         return None
     try:
@@ -172,10 +214,9 @@ def _marked(row: dict[str, str], place: str) -> Marked | None:
     return Marked(box, label)
 
 
-def _picture(root: Path, name: str) -> Path:
+def _place(root: Path, name: str) -> Path:
+    """Return where a picture is, or should be."""
     if not name or name.startswith("/") or ".." in Path(name).parts:
         raise BadContentError(f"{root}: image {name[:100]!r} must lie inside the folder")
-    for path in (root / FRAMES / name, root / name):
-        if path.is_file():
-            return path
-    raise BadContentError(f"{root}: image {name!r} is annotated but not in {FRAMES}/")
+    places = (root / FRAMES / name, root / name)
+    return next((path for path in places if path.is_file()), places[0])

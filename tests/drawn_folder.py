@@ -1,7 +1,9 @@
 """Small data folders of drawn pictures, in every layout that is read."""
 
 import csv
+import struct
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +97,12 @@ def write_files(root: Path, pictures: Sequence[Row]) -> None:
         (root / row.path).write_bytes(encoded(row))
 
 
+def short_table(root: Path, pictures: list[Row]) -> None:
+    """Write classes and a table without tracks or splits."""
+    write_classes(root)
+    write_table(root / "any-name.csv", ("path", "class_id"), [(r.path, r.index) for r in pictures])
+
+
 def full_folder(root: Path, tracks: int = 4, frames: int = 3) -> Path:
     """One zip, boxes, sizes, tracks and a split: everything that may be there."""
     root.mkdir(parents=True, exist_ok=True)
@@ -142,3 +150,16 @@ def packed(path: Path, **changes: Any) -> Path:
 
 def empty_png() -> bytes:
     return b"\x89PNG\r\n\x1a\n this is no picture"
+
+
+def huge_png(width: int = 40_000, height: int = 40_000) -> bytes:
+    """A small file that promises more pixels than OpenCV decodes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    pixels = chunk(b"IDAT", zlib.compress(bytes(100)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + pixels + chunk(b"IEND", b"")

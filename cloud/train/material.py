@@ -21,7 +21,7 @@ from cloud.data import (
     split_by_track,
 )
 from cloud.naming import with_names
-from cloud.scenes import held_back, pictures, read_scenes
+from cloud.scenes import pictures, read_scenes, with_splits
 from cloud.train.background import Patch, background_patches
 from cloud.train.batches import Examples
 from cloud.train.files import PLAIN
@@ -216,23 +216,27 @@ def load_background(root: Path, like: Examples) -> _Part:
     """Cut what is no object out of road scenes, apart for those that training may see.
 
     Args:
-        root: See `cloud.scenes.read_scenes`.
+        root: See `cloud.scenes.read_scenes`; only splits `train` and `val` are used.
         like: Gives the classes.
+
+    Raises:
+        BadContentError: the folder is wrong, or nothing in it is for training.
+        UnavailableError: the folder cannot be read.
     """
-    folder = read_scenes(root)
-    held = held_back(folder.scenes)
-    sides: dict[bool, list[Patch]] = {True: [], False: []}
+    folder = with_splits(read_scenes(root))
+    sides: dict[str, list[Patch]] = {TRAIN: [], VAL: []}
     refused = []
-    for scene, image in pictures(folder.scenes):
+    held = folder.of(VAL) if VAL in folder.splits else ()
+    for scene, image in pictures((*folder.of(TRAIN), *held)):
         if isinstance(image, str):
             refused.append(image)
             continue
         # Each scene has its own chance: what is cut from it does not depend on the others.
         rng = np.random.default_rng(list(scene.name.encode()))
         boxes = tuple(marked.box for marked in scene.objects)
-        sides[scene.name in held] += background_patches(image, boxes, rng)
+        sides[scene.split] += background_patches(image, boxes, rng)
     return _Part(
-        _nothing(sides[False], like), _nothing(sides[True], like), tuple(refused),
+        _nothing(sides[TRAIN], like), _nothing(sides[VAL], like), tuple(refused),
         f"none of these: {root.resolve().name}", folder.sha256,
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from agent.contract.errors import BadContentError
 from agent.device import build_vision
 from agent.vision.propose import DetectorModel
 from agent.vision.shipped import load_profile, shipped_model
-from cloud.scenes import held_names, read_picture, read_scenes
+from cloud.scenes import read_picture, read_scenes, with_splits
 
 DETECTOR = {"kind": "detector", "min_score": 0.3}
 
@@ -83,13 +83,12 @@ def test_a_profile_without_a_detector_says_what_is_missing() -> None:
 
 def test_real_stop_signs_are_found_and_read(data_dir: Path) -> None:
     """Held-back frames, which neither of the two models has seen."""
-    folder = read_scenes(data_dir / "detection-frames")
-    held = held_names(folder)
+    held = with_splits(read_scenes(data_dir / "detection-frames")).of("val")
     _, classifier, lanes = build_vision(config(), load_profile("traffic-signs"))
     read, total = 0, 0
-    for scene in folder.scenes:
+    for scene in held:
         signs = [o.box for o in scene.objects if o.label == "stop"]
-        if scene.name not in held or not signs:
+        if not signs:
             continue
         image = read_picture(scene)
         total += len(signs)

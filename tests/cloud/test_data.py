@@ -12,17 +12,14 @@ from tests.drawn_folder import (
     empty_png,
     encoded,
     full_folder,
+    huge_png,
     rows,
+    short_table,
     write_classes,
     write_files,
     write_table,
     write_zip,
 )
-
-
-def short_table(root: Path, pictures: list[Row]) -> None:
-    write_classes(root)
-    write_table(root / "any-name.csv", ("path", "class_id"), [(r.path, r.index) for r in pictures])
 
 
 def track_table(root: Path, pictures: list[Row]) -> None:
@@ -97,8 +94,17 @@ def test_unreadable_images_are_named_and_the_rest_goes_on(tmp_path: Path) -> Non
     (tmp_path / pictures[4].path).unlink()
     folder = read_folder(tmp_path)
     assert folder.missing == (pictures[4].path,)
-    refused = [s.path for s, image in decode(folder, folder.samples) if isinstance(image, str)]
-    assert refused == [r.path for r in pictures[1:4]]
+    refused = {s.path: why for s, why in decode(folder, folder.samples) if isinstance(why, str)}
+    assert refused == {r.path: "not an image that OpenCV reads" for r in pictures[1:4]}
+
+
+def test_an_image_too_large_for_opencv_is_refused_in_our_words(tmp_path: Path) -> None:
+    short_table(tmp_path, rows(1, 1))
+    write_files(tmp_path, rows(1, 1))
+    (tmp_path / rows(1, 1)[0].path).write_bytes(huge_png())
+    folder = read_folder(tmp_path)
+    ((_, why), *_) = decode(folder, folder.samples)
+    assert why == "too large for OpenCV"
 
 
 def test_an_annotation_that_contradicts_its_image_is_refused(tmp_path: Path) -> None:
@@ -124,6 +130,28 @@ def test_a_track_in_two_splits_is_refused(tmp_path: Path) -> None:
     text = (tmp_path / "annotations.csv").read_text()
     (tmp_path / "annotations.csv").write_text(text.replace(",val", ",train", 1))
     with pytest.raises(BadContentError, match="track 00 of its class is in split"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("again", "said"),
+    [
+        ("{0},0,,,,,val", "0/00_0.png: in split 'train' and in 'val'"),
+        ("{0},0,,,,,train", "0/00_0.png: the whole image is listed twice"),
+        ("{0},1,,,,,train", "0/00_0.png: the whole image is listed twice"),
+        ("{1},1,1,1,9,9,train", r"0/00_1.png: roi \(1, 1, 9, 9\) is listed twice"),
+    ],
+)
+def test_an_object_listed_twice_is_refused(tmp_path: Path, again: str, said: str) -> None:
+    write_classes(tmp_path)
+    write_zip(tmp_path / "images.zip", rows(1, 2))
+    names = [r.path for r in rows(1, 2)]
+    lines = ["path,class_id,roi_x1,roi_y1,roi_x2,roi_y2,split", f"{names[0]},0,,,,,train",
+             f"{names[1]},1,1,1,9,9,train", f"{names[1]},1,2,1,9,9,train"]  # fmt: skip
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    assert len(read_folder(tmp_path).samples) == 3
+    (tmp_path / "a.csv").write_text("\n".join([*lines, again.format(*names)]))
+    with pytest.raises(BadContentError, match=said):
         read_folder(tmp_path)
 
 

@@ -2,6 +2,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -21,7 +22,7 @@ from cloud.evaluate import _chosen, evaluate, match_classes
 from cloud.report import Report, report_json
 from cloud.scenes import held_back, read_picture, read_scenes
 from cloud.train.background import background_patches
-from tests.drawn_folder import class_folders, full_folder, rows
+from tests.drawn_folder import class_folders, full_folder, rows, short_table, write_files
 
 MODEL = shipped_model("traffic-signs.tflite")
 DEVELOPMENT = Path(__file__).resolve().parents[2] / "bench" / "seeds" / "development.tflite"
@@ -78,9 +79,17 @@ def test_likelihood_of_even_odds() -> None:
 
 def test_classes_match_by_name_else_by_index() -> None:
     assert match_classes(("b", "a"), ("a", "b", "c"), "m") == ((1, 0), "name")
-    assert match_classes(("x", "a"), ("a", "b", "c"), "m") == ((0, 1), "index")
+    assert match_classes(("x", "y"), ("a", "b", "c"), "m") == ((0, 1), "index")
     with pytest.raises(BadContentError, match="m: 2 labels for 3 classes, and no label 'x'"):
-        match_classes(("a", "b", "x"), ("a", "b"), "m")
+        match_classes(("x", "y", "z"), ("a", "b"), "m")
+
+
+@pytest.mark.parametrize(
+    "labels", [("c", "x", "a"), ("a", "b", "c", "x"), (NONE_OF_THESE, "a", "x")]
+)
+def test_one_odd_class_among_known_ones_is_refused_by_name(labels: tuple[str, ...]) -> None:
+    with pytest.raises(BadContentError, match=r"m: no label 'x', .* rename .* --profile"):
+        match_classes(labels, ("a", "b", "c"), "m")
 
 
 def test_none_of_these_is_no_output_wherever_the_data_has_it() -> None:
@@ -253,6 +262,7 @@ def test_a_folder_without_the_split_is_measured_as_a_whole_and_says_so(tmp_path:
     report = evaluate(MODEL, root, "val", on_image=lambda *step: done.append(step))
     assert (report.split, report.n, report.matched_by) == ("all", 36, "index")
     assert "neither splits nor tracks" in report.notes[0]
+    assert report.notes[-1] == "no class name is the model's: classes are matched by their order"
     assert done == [(n, 36) for n in range(1, 37)]
 
 
@@ -264,6 +274,17 @@ def test_the_folder_of_the_training_is_split_as_training_did_it(tmp_path: Path) 
     assert "split by image, as in training" in notes[0]
     every, split, _ = _chosen(folder, "val", own=False)
     assert (len(every), split) == (30, "all")
+
+
+def test_a_split_by_image_gives_an_interval_over_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_table(tmp_path, rows(5, 2))
+    write_files(tmp_path, rows(5, 2))
+    split = partial(_chosen, own=True)
+    monkeypatch.setattr("cloud.evaluate._chosen", lambda folder, name, **_: split(folder, name))
+    report = evaluate(MODEL, tmp_path, "val")
+    assert (report.interval_over, report.groups, report.n) == ("images", 6, 6)
 
 
 def test_class_folders_of_other_names_are_not_measured_by_index(tmp_path: Path) -> None:

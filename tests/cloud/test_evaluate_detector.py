@@ -22,7 +22,7 @@ from cloud.detection_figures import (
     threshold_at,
 )
 from cloud.evaluate_detector import Part, detector_json, detector_lines, evaluate_detector
-from cloud.scenes import held_names, read_scenes
+from cloud.scenes import read_scenes
 
 HERE = Box(10, 10, 30, 30)
 THERE = Box(60, 60, 80, 80)
@@ -181,7 +181,7 @@ def test_a_stock_model_is_measured_on_real_stop_signs(data_dir: Path, few_frames
     assert sum(part.n for part in report.by_size.values()) == 6
     assert report.ap50 > 0.3
     assert report.by_label["stop"].found / 6 == pytest.approx(report.recall)
-    assert report.refused == ("broken.jpg: not a picture that OpenCV reads",)
+    assert report.refused == ("broken.jpg: not an image that OpenCV reads",)
     assert report.size_bytes == model.stat().st_size
     assert report.invoke_us > 0
     cars = evaluate_detector(model, few_frames, classes=("car",), ignored=others)
@@ -226,15 +226,3 @@ def test_what_does_not_fit_is_refused_by_name(data_dir: Path, few_frames: Path) 
     shipped = Path("agent/models/traffic-signs.tflite").resolve()
     with pytest.raises(BadContentError, match="a classification model"):
         evaluate_detector(shipped, few_frames)
-
-
-def test_the_folders_own_split_is_kept(tmp_path: Path) -> None:
-    (tmp_path / "frames").mkdir()
-    for n in range(4):
-        noise = np.random.default_rng(n).integers(0, 256, (40, 60, 3), np.uint8)
-        cv2.imwrite(str(tmp_path / "frames" / f"{n}.png"), noise)
-    rows = [f"{n}.png,stop,1,2,30,20,{'val' if n == 2 else 'train'}" for n in range(4)]
-    (tmp_path / "annotations.csv").write_text(
-        "\n".join(("image,label,xmin,ymin,xmax,ymax,split", *rows))
-    )
-    assert held_names(read_scenes(tmp_path)) == {"2.png"}

@@ -12,7 +12,8 @@ from rich.progress import Progress
 from agent.contract.errors import BadContentError
 from agent.vision.preprocess import PixelTable, fill_input
 from agent.vision.types import Image, whole
-from cloud.scenes import Scene, SceneFolder, held_names, pictures, read_scenes
+from cloud.data import TRAIN, VAL
+from cloud.scenes import Scene, SceneFolder, pictures, read_scenes, with_splits
 from cloud.train.checkpoint import STATE
 from cloud.train.detector.compose import Material
 from cloud.train.detector.export import Held, detector_tflite, finish_detector
@@ -58,8 +59,8 @@ def train_detector(
     Beside `out` is the folder `NAME.checkpoint`, from which an interrupted run goes on.
 
     Args:
-        scenes: See `cloud.scenes.read_scenes`. Some are held back: the folder's own `val`
-            split, else those that `cloud.scenes.held_back` chooses.
+        scenes: See `cloud.scenes.read_scenes`. The folder's own split `train` is learned from and
+            `val` held back; without splits, `cloud.scenes.held_back` chooses.
         out: The model file to write.
         signs: Folder of sign crops, see `cloud.data.read_folder`; None: none are pasted.
         ignored: Labels in the scenes that are no signs.
@@ -77,11 +78,10 @@ def train_detector(
     need("tensorflow", "keras")
     check_place(out)
     chosen = make_recipe(DetectorRecipe, changes or {})
-    folder = read_scenes(scenes)
+    folder = with_splits(read_scenes(scenes))
     _check_labels(folder, ignored)
-    names = held_names(folder)
-    material, refused = load_material(folder, names, ignored, signs, chosen)
-    held, also_refused = _load_held(folder, names)
+    material, refused = load_material(_of(folder, TRAIN), ignored, signs, chosen)
+    held, also_refused = _load_held(_of(folder, VAL))
     refused = (*refused, *also_refused)
     _tell(material, held, refused, folder, console)
     trained_on = f"{scenes.resolve().name} (not held back), sha256 {folder.sha256}"
@@ -108,9 +108,14 @@ def _check_labels(folder: SceneFolder, ignored: Sequence[str]) -> None:
         )
 
 
-def _load_held(folder: SceneFolder, names: frozenset[str]) -> tuple[Held, tuple[str, ...]]:
+def _of(folder: SceneFolder, split: str) -> tuple[Scene, ...]:
+    """Return the scenes of a split; none where there is no such split: `_tell` refuses that."""
+    return folder.of(split) if split in folder.splits else ()
+
+
+def _load_held(scenes: tuple[Scene, ...]) -> tuple[Held, tuple[str, ...]]:
     held, refused = [], []
-    for scene, image in pictures(tuple(s for s in folder.scenes if s.name in names)):
+    for scene, image in pictures(scenes):
         if isinstance(image, str):
             refused.append(image)
         else:

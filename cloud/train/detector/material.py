@@ -9,7 +9,7 @@ import numpy as np
 from agent.vision.colour import propose_colour
 from agent.vision.types import FloatArray, Image
 from cloud.data import TRAIN, decode, read_folder, split_by_track
-from cloud.scenes import Marked, SceneFolder, pictures
+from cloud.scenes import Marked, Scene, pictures
 from cloud.train.detector.compose import Material
 from cloud.train.detector.cutouts import Cutout, cut_out
 from cloud.train.detector.recipe import DetectorRecipe
@@ -21,8 +21,7 @@ SUSPECTS: Final = 16
 
 
 def load_material(
-    folder: SceneFolder,
-    held: Collection[str],
+    scenes: tuple[Scene, ...],
     ignored: Collection[str],
     signs: Path | None,
     recipe: DetectorRecipe,
@@ -30,8 +29,7 @@ def load_material(
     """Decode what may be learned from.
 
     Args:
-        folder: Annotated scenes.
-        held: Names of scenes that are not for learning.
+        scenes: Annotated scenes for learning.
         ignored: Labels that are no signs; such objects are background.
         signs: Folder of sign crops, see `cloud.data.read_folder`; only its `train` split is
             used. None: no crops.
@@ -44,7 +42,7 @@ def load_material(
         BadContentError, UnavailableError: as of `read_folder`.
     """
     frames, boxes, suspects, refused = [], [], [], []
-    for scene, image in pictures(tuple(s for s in folder.scenes if s.name not in held)):
+    for scene, image in pictures(scenes):
         if isinstance(image, str):
             refused.append(image)
         else:
