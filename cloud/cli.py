@@ -229,36 +229,11 @@ def evaluate(
     json: AsJson = False,
 ) -> None:
     """Measure a model file with the device's own code."""
-    from cloud.corrupt import parse_corruption
-    from cloud.evaluate import evaluate as measure
-    from cloud.evaluate_detector import (
-        detector_json,
-        detector_lines,
-        evaluate_detector,
-        is_detection_model,
-    )
-    from cloud.report import report_json, report_text
+    from cloud.commands.evaluate import Wish, measure
 
-    spoilt = parse_corruption(corrupt) if corrupt else None
-    if is_detection_model(model, labels):
-        found = evaluate_detector(
-            model, data, split, labels_path=labels, classes=classes or (), ignored=ignore
-        )
-        for line in (detector_json(found),) if json else detector_lines(found):
-            typer.echo(line)
-        for line in found.refused:
-            typer.echo(f"refused {line}", err=True)
-        return
-    report = measure(
-        model, data, split, whole_images=whole_images, labels_path=labels,
-        profile=profile, corruption=spoilt,
-    )  # fmt: skip
-    if json:
-        typer.echo(report_json(report))
-        return
-    typer.echo(report_text(report))
-    for line in (*report.notes, *(f"refused {r}" for r in report.refused)):
-        typer.echo(line, err=True)
+    measure(Wish(
+        model, data, split, labels, profile, whole_images, corrupt, classes, ignore, json
+    ))  # fmt: skip
 
 
 @keys_app.command("init")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.contract.messages import Reported
+from agent.vision.shipped import shipped_model
 from cloud.blobs import Blobs
 from cloud.cli import main
 from cloud.database import open_database
@@ -188,3 +189,19 @@ def test_help_of_every_command_works(called: Call) -> None:
         assert "Usage" in shown.stdout
     assert "Exit codes" in called("--help").stdout
     assert called("--version").stdout.startswith("secondlook-cloud ")
+
+
+@pytest.mark.parametrize(
+    ("model", "option", "said"),
+    [
+        ("sign-detector.tflite", ("--corrupt", "fog:3"), "a detector, to which --corrupt does not"),
+        ("sign-detector.tflite", ("--whole-images",), "--whole-images does not apply"),
+        ("traffic-signs.tflite", ("--ignore", "Stop"), "a classifier, to which --ignore does not"),
+    ],
+)
+def test_options_that_would_not_be_heeded_are_refused(
+    called: Call, model: str, option: tuple[str, ...], said: str
+) -> None:
+    failed = called("evaluate", str(shipped_model(model)), "--data", ".", *option)
+    assert failed.returncode == 1
+    assert said in failed.stderr
