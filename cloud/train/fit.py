@@ -79,6 +79,9 @@ def fit(
 
     Returns:
         The Keras model after the last epoch, and the figures of all epochs.
+
+    Raises:
+        BadContentError: the checkpoint is broken, or of another recipe or other data.
     """
     recipe, train = course.recipe, course.train
     keras().utils.set_random_seed(recipe.seed)
