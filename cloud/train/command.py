@@ -105,13 +105,7 @@ def train(
     console = console or Console()
     need("tensorflow", "keras", "matplotlib")
     check_place(out)
-    if (development and start) or (replay and not start):
-        raise BadContentError(
-            "train: a run to repeat and a model to go on from exclude each other, and replay goes"
-            " with the latter"
-        )
-    if out.resolve() in {path.resolve() for path in (start, development) if path}:
-        raise BadContentError(f"{out}: is what this run begins with; choose another output file")
+    _check_together(out, development, start, replay)
     task = load_profile(profile)
     if task.notice:
         console.print(task.notice, style="yellow", **PLAIN)
@@ -142,21 +136,27 @@ def train(
         name or task.name, version, task.name, material.origin, material.sha256, terms
     )
     content = to_tflite(network, material.train, chosen, task.augmentation, precision)
-    made = finish(
-        content,
-        network,
-        material.val,
-        chosen,
-        source,
-        precision,
-        repeated.manifest if repeated else None,
-    )
+    earlier = repeated.manifest if repeated else None
+    made = finish(content, network, material.val, chosen, source, precision, earlier)
     _write_all(out, made, network, material, history)
     _say(console, out, made)
     new, old = _tallies(material, made.guesses)
     return Trained(
         out, beside(out, ".keras"), made.metrics, made.drop, new, old, history, material.refused
     )
+
+
+def _check_together(
+    out: Path, development: Path | None, start: Path | None, replay: Path | None
+) -> None:
+    """Refuse what cannot be wanted together."""
+    if (development and start) or (replay and not start):
+        raise BadContentError(
+            "train: a run to repeat and a model to go on from exclude each other, and replay goes"
+            " with the latter"
+        )
+    if out.resolve() in {path.resolve() for path in (start, development) if path}:
+        raise BadContentError(f"{out}: is what this run begins with; choose another output file")
 
 
 def fit_shown(course: Course, console: Console) -> tuple[Any, tuple[Epoch, ...]]:
