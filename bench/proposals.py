@@ -20,7 +20,7 @@ from agent.vision.shipped import load_profile, shipped_model
 from agent.vision.types import Box, Image
 from bench.common import DATA, seconds
 from bench.signs import run_bench
-from cloud.scenes import held_back, pictures, read_scenes
+from cloud.scenes import pictures, read_scenes, with_splits
 
 KINDS: tuple[ProposalKind, ...] = ("colour", "detector", "detector+colour")
 NO_SIGN = "trafficlight"
@@ -41,9 +41,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA / "detection-frames")
     parser.add_argument("--all", action="store_true")
     args = parser.parse_args()
-    scenes = read_scenes(args.data).scenes
-    held = held_back(scenes)
-    chosen = tuple(s for s in scenes if args.all or s.name in held)
+    folder = with_splits(read_scenes(args.data))
+    chosen = folder.scenes if args.all else folder.of("val")
     frames = [
         Shown(image, tuple(o.box for o in scene.objects if o.label != NO_SIGN))
         for scene, image in pictures(chosen)
