@@ -19,7 +19,8 @@ RESEND_S = 1.0
 class DeviceSim:
     """One device over a real broker. `send` returns at once; a thread sends and sends again."""
 
-    def __init__(self, port: int, device: str = "cam-1") -> None:
+    def __init__(self, port: int, device: str = "cam-1", resend_s: float = RESEND_S) -> None:
+        self._resend_s = resend_s
         self.device = device
         self.port = port
         self.receipts: list[Receipt] = []
@@ -98,7 +99,7 @@ class DeviceSim:
             with self._lock:
                 due = [(i, p) for i, (p, at) in self._waiting.items() if at <= now][:100]
                 for look_id, payload in due:
-                    self._waiting[look_id] = (payload, now + RESEND_S)
+                    self._waiting[look_id] = (payload, now + self._resend_s)
             if not self._client.is_connected():
                 continue
             for _, payload in due:

@@ -13,6 +13,7 @@ from tests.conftest import Mosquitto
 from tests.device_sim import DeviceSim, wait_until
 from tests.makers import look
 
+PATIENCE_S = 10.0
 CALLS = "fsync,fdatasync,rename,renameat,renameat2,sendto,write"
 
 
@@ -57,7 +58,8 @@ def test_receipts_come_after_the_disk(tmp_path: Path, mosquitto: Mosquitto) -> N
     with (tmp_path / "log").open("wb") as log:
         worker = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        with DeviceSim(mosquitto.port) as device:
+        # A traced worker starts slowly: a look sent again meanwhile would be acknowledged twice.
+        with DeviceSim(mosquitto.port, resend_s=PATIENCE_S) as device:
             for n in range(3):  # one at a time: three batches
                 device.send(look(n))
                 wait_until(lambda: device.waiting == 0 or worker.poll() is not None, 60)
