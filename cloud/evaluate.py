@@ -93,7 +93,8 @@ def evaluate(
         corruption=f"{corruption[0]}:{corruption[1]}" if corruption else "",
         notes=notes,
     )
-    report = _report(Outcomes.of(outcomes), engine, folder, way, _invoke_us(engine, clock))
+    took = round(invoke_us(engine, clock, INVOKES), 1)
+    report = _report(Outcomes.of(outcomes), engine, folder, way, took)
     return replace(report, refused=tuple(refused))
 
 
@@ -174,13 +175,14 @@ def _chosen(
     return folder.samples, "all", (note,)
 
 
-def _invoke_us(engine: Engine, clock: Callable[[], float]) -> float:
+def invoke_us(engine: Engine, clock: Callable[[], float], runs: int) -> float:
+    """Return the median time of a bare `invoke()`, microseconds."""
     times = []
-    for _ in range(INVOKES):
+    for _ in range(runs):
         started = clock()
         engine.bare_invoke()
         times.append(clock() - started)
-    return round(statistics.median(times) * 1e6, 1)
+    return statistics.median(times) * 1e6
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from cloud.detection_figures import (
     match,
     threshold_at,
 )
+from cloud.evaluate import invoke_us
 from cloud.scenes import Scene, SceneFolder, pictures, read_scenes, with_splits
 
 ALARMS: Final = 0.1
@@ -151,7 +152,7 @@ def evaluate_detector(
         )
     default = spec.min_score if spec else 0.5
     return _report(engine, folder, split or "all", tuple(sorted(ignored)), tally, default, seed,
-                   _invoke_us(engine, clock))  # fmt: skip
+                   invoke_us(engine, clock, RUNS))  # fmt: skip
 
 
 def detector_json(report: DetectorReport) -> str:
@@ -207,15 +208,6 @@ def _look(
     across, down = engine.input_size
     shrink = across * down / (image.shape[0] * image.shape[1])
     tally.sides += [float(np.sqrt(o.box.area * shrink)) for o in signs]
-
-
-def _invoke_us(engine: Engine, clock: Callable[[], float]) -> float:
-    times = []
-    for _ in range(RUNS):
-        started = clock()
-        engine.bare_invoke()
-        times.append(clock() - started)
-    return float(np.median(times)) * 1e6
 
 
 def _report(

@@ -28,6 +28,29 @@ def keras() -> Any:  # noqa: ANN401 - a module without types
     return module("keras")
 
 
+def make_repeatable(seed: int) -> None:
+    """Fix all chance, and sum in a fixed order whatever the threads do; it costs no time."""
+    keras().utils.set_random_seed(seed)
+    tensorflow().config.experimental.enable_op_determinism()
+
+
+def warm_cosine(peak: float, steps: int, epochs: int) -> Any:  # noqa: ANN401 - a Keras schedule
+    """Return a learning rate that warms up over the first epoch, then falls as a cosine to 0.
+
+    Args:
+        peak: Its highest value.
+        steps: In one epoch.
+        epochs: With one only, half of it warms up.
+    """
+    warm = min(steps, max(1, steps * epochs // 2))
+    return keras().optimizers.schedules.CosineDecay(
+        peak / 50,
+        max(1, steps * epochs - warm),
+        warmup_target=peak,
+        warmup_steps=warm,
+    )
+
+
 def module(name: str) -> Any:  # noqa: ANN401 - a module without types
     """Return a module of the `train` extra.
 

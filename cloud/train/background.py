@@ -48,7 +48,7 @@ def background_patches(
         if region.score < OUTLINE
     ][:COLOURED]
     boxes = [*coloured, *(_anywhere(image, rng) for _ in range(ANYWHERE))]
-    return tuple(_cut(image, box) for box in boxes if not any(_touch(box, m) for m in marked))
+    return tuple(_cut(image, box) for box in boxes if not any(box.overlap(m) > 0 for m in marked))
 
 
 def _anywhere(image: Image, rng: np.random.Generator) -> Box:
@@ -64,7 +64,3 @@ def _cut(image: Image, box: Box) -> Patch:
     outer = box.widened(AROUND, image.shape[1], image.shape[0])
     inner = Box(box.x0 - outer.x0, box.y0 - outer.y0, box.x1 - outer.x0, box.y1 - outer.y0)
     return Patch(image[outer.y0 : outer.y1, outer.x0 : outer.x1].copy(), inner)
-
-
-def _touch(a: Box, b: Box) -> bool:
-    return a.x0 < b.x1 and b.x0 < a.x1 and a.y0 < b.y1 and b.y0 < a.y1

@@ -2,10 +2,10 @@
 
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from cloud.train.augment import Cut, flipped, training_input
 from cloud.train.recipe import Recipe
 
 IntArray = npt.NDArray[np.int64]
+T = TypeVar("T")
 Batch = tuple[FloatArray, FloatArray]
 """Inputs (batch, side, side, 3), RGB in 0..1, and one-hot classes (batch, classes)."""
 
@@ -133,19 +134,19 @@ def epoch_batches(
     """
     order = epoch_rows(examples, recipe, epoch, new)
     rows = [order[i : i + recipe.batch] for i in range(0, len(order), recipe.batch)]
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="augment") as pool:
-        jobs = (
-            pool.submit(
-                make_batch,
-                examples,
-                r,
-                recipe,
-                limits,
-                np.random.default_rng([recipe.seed, epoch, n]),
-            )
-            for n, r in enumerate(rows)
-        )
-        waiting: deque[Future[Batch]] = deque(itertools.islice(jobs, AHEAD))
+
+    def make(n: int) -> Batch:
+        rng = np.random.default_rng([recipe.seed, epoch, n])
+        return make_batch(examples, rows[n], recipe, limits, rng)
+
+    return prepared_ahead(make, len(rows))
+
+
+def prepared_ahead(make: Callable[[int], T], count: int) -> Iterator[T]:
+    """Yield `make(0)`, `make(1)` ... in order, made by threads some steps ahead of their use."""
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="prepare") as pool:
+        jobs = (pool.submit(make, n) for n in range(count))
+        waiting: deque[Future[T]] = deque(itertools.islice(jobs, AHEAD))
         while waiting:
             ready = waiting.popleft().result()
             waiting.extend(itertools.islice(jobs, 1))

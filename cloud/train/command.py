@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
-from rich.progress import Progress
 
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.profile import Profile
 from agent.vision.shipped import load_profile
 from cloud.train.batches import IntArray
-from cloud.train.checkpoint import STATE
 from cloud.train.earlier import FURTHER, read_earlier
 from cloud.train.export import Drop, Exported, Precision, Provenance, finish, to_tflite
-from cloud.train.files import PLAIN, beside, check_place, need, progress_columns, write
+from cloud.train.files import PLAIN, beside, check_place, need, training_bar, write
 from cloud.train.fit import Course, Epoch, fit
 from cloud.train.material import Material, Sources, gather
 from cloud.train.model import load_network, save_network
@@ -161,26 +159,16 @@ def _check_together(
 
 def fit_shown(course: Course, console: Console) -> tuple[Any, tuple[Epoch, ...]]:
     """Train under a progress bar with the time left, and one line an epoch for the log."""
-    epochs = course.recipe.epochs
-    if (course.folder / STATE).is_file():
-        console.print(f"going on from {course.folder}; remove it to start afresh", **PLAIN)
-    with Progress(*progress_columns(), console=console) as progress:
-        bar = progress.add_task("training")
 
-        def on_step(epoch: int, step: int, steps: int) -> None:
-            done = (epoch - 1) * steps + step
-            text = f"epoch {epoch}/{epochs}"
-            progress.update(bar, description=text, completed=done, total=steps * epochs)
+    def on_epoch(epoch: Epoch) -> None:
+        held = "nothing held back"
+        if epoch.val_accuracy is not None:
+            held = (
+                f"held back: accuracy {epoch.val_accuracy:.4f}, -log likelihood {epoch.val_nll:.4f}"
+            )
+        console.print(f"epoch {epoch.number}: loss {epoch.loss:.4f}, {held}")
 
-        def on_epoch(epoch: Epoch) -> None:
-            held = "nothing held back"
-            if epoch.val_accuracy is not None:
-                held = (
-                    f"held back: accuracy {epoch.val_accuracy:.4f},"
-                    f" -log likelihood {epoch.val_nll:.4f}"
-                )
-            console.print(f"epoch {epoch.number}: loss {epoch.loss:.4f}, {held}")
-
+    with training_bar(console, course.folder, course.recipe.epochs) as on_step:
         return fit(course, on_step, on_epoch)
 
 

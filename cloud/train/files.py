@@ -1,34 +1,53 @@
 """Where a training run's results go, and how its progress is shown. Adapter."""
 
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    ProgressColumn,
+    Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
 from agent.contract.errors import BadContentError, UnavailableError
+from cloud.train.checkpoint import STATE
 
 PLAIN: Final[dict[str, Any]] = {"markup": False, "soft_wrap": True}
 """For lines with file names: brackets are theirs, and logs keep them whole."""
 
 
-def progress_columns() -> tuple[ProgressColumn, ...]:
-    """Return the columns of a bar with the time that is left."""
-    return (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
+@contextmanager
+def training_bar(
+    console: Console, checkpoint: Path, epochs: int
+) -> Iterator[Callable[[int, int, int], None]]:
+    """Show a bar with the time that is left, and say so where a run goes on.
+
+    Yields:
+        What is told about every step: epoch (from 1), step (from 1) and steps in an epoch.
+    """
+    if (checkpoint / STATE).is_file():
+        console.print(f"going on from {checkpoint}; remove it to start afresh", **PLAIN)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(), TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("training")
+
+        def on_step(epoch: int, step: int, steps: int) -> None:
+            done = (epoch - 1) * steps + step
+            text = f"epoch {epoch}/{epochs}"
+            progress.update(bar, description=text, completed=done, total=steps * epochs)
+
+        yield on_step
 
 
 def beside(out: Path, ending: str) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 
 from agent.contract.profile import Augmentation
 from agent.vision.types import FloatArray
-from cloud.train.backend import keras, tensorflow
+from cloud.train.backend import keras, make_repeatable, warm_cosine
 from cloud.train.batches import Examples, epoch_batches, epoch_rows, plain_inputs
 from cloud.train.checkpoint import RunState, interrupted, restore, save
 from cloud.train.model import build
@@ -84,9 +84,7 @@ def fit(
         BadContentError: the checkpoint is broken, or of another recipe or other data.
     """
     recipe, train = course.recipe, course.train
-    keras().utils.set_random_seed(recipe.seed)
-    # Sums in a fixed order, whatever the threads do; it costs nothing measurable.
-    tensorflow().config.experimental.enable_op_determinism()
+    make_repeatable(recipe.seed)
     course.folder.mkdir(parents=True, exist_ok=True)
     order = epoch_rows(train, recipe, 1, course.new)
     steps = -(-len(order) // recipe.batch)
@@ -121,19 +119,10 @@ def _compiled(course: Course, steps: int) -> Any:  # noqa: ANN401 - a keras.Mode
     model = course.start or build(
         recipe.side, len(course.train.labels), recipe.width, recipe.dropout
     )
-    total = steps * recipe.epochs
-    # With one epoch only, half of it warms up.
-    warm = min(steps, max(1, total // 2))
-    rate = keras().optimizers.schedules.CosineDecay(
-        recipe.learning_rate / 50,
-        max(1, total - warm),
-        warmup_target=recipe.learning_rate,
-        warmup_steps=warm,
-    )
-    momentum = 1 - 1 / max(1.0, recipe.average * total)
+    momentum = 1 - 1 / max(1.0, recipe.average * (steps * recipe.epochs))
     model.compile(
         optimizer=keras().optimizers.AdamW(
-            rate,
+            warm_cosine(recipe.learning_rate, steps, recipe.epochs),
             weight_decay=recipe.weight_decay,
             use_ema=recipe.average > 0,
             ema_momentum=momentum,

@@ -7,14 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 
 from agent.contract.errors import BadContentError
 from agent.vision.preprocess import PixelTable, fill_input
 from agent.vision.types import Image, whole
 from cloud.data import TRAIN, VAL
 from cloud.scenes import Scene, SceneFolder, pictures, read_scenes, with_splits
-from cloud.train.checkpoint import STATE
 from cloud.train.detector.compose import Material
 from cloud.train.detector.export import Held, detector_tflite, finish_detector
 from cloud.train.detector.fit import DetectorEpoch, fit_detector
@@ -22,7 +20,7 @@ from cloud.train.detector.material import as_array, load_material
 from cloud.train.detector.recipe import DetectorRecipe
 from cloud.train.detector.targets import TrainingScene
 from cloud.train.export import Provenance
-from cloud.train.files import PLAIN, beside, check_place, need, progress_columns, write
+from cloud.train.files import PLAIN, beside, check_place, need, training_bar, write
 from cloud.train.recipe import make_recipe
 
 _AS_IT_IS: Final = PixelTable(np.arange(256, dtype=np.uint8), 0)
@@ -161,19 +159,11 @@ def _fit_shown(
     console: Console,
 ) -> tuple[Any, tuple[DetectorEpoch, ...]]:
     """Train under a progress bar with the time left, and one line an epoch for the log."""
-    if (checkpoint / STATE).is_file():
-        console.print(f"going on from {checkpoint}; remove it to start afresh", **PLAIN)
-    with Progress(*progress_columns(), console=console) as progress:
-        bar = progress.add_task("training")
 
-        def on_step(epoch: int, step: int, steps: int) -> None:
-            done = (epoch - 1) * steps + step
-            text = f"epoch {epoch}/{recipe.epochs}"
-            progress.update(bar, description=text, completed=done, total=steps * recipe.epochs)
+    def on_epoch(epoch: DetectorEpoch) -> None:
+        console.print(
+            f"epoch {epoch.number}: loss {epoch.loss:.4f}, held back {epoch.held_loss:.4f}"
+        )
 
-        def on_epoch(epoch: DetectorEpoch) -> None:
-            console.print(
-                f"epoch {epoch.number}: loss {epoch.loss:.4f}, held back {epoch.held_loss:.4f}"
-            )
-
+    with training_bar(console, checkpoint, recipe.epochs) as on_step:
         return fit_detector(material, held, recipe, checkpoint, data, on_step, on_epoch)

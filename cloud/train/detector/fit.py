@@ -1,9 +1,6 @@
 """The detector's training loop: AdamW, warm-up and cosine, one checkpoint an epoch. Shell."""
 
-import itertools
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,8 +9,8 @@ import numpy as np
 from pydantic import ConfigDict
 
 from agent.vision.types import FloatArray
-from cloud.train.backend import keras, tensorflow
-from cloud.train.batches import AHEAD, UNIT, WORKERS
+from cloud.train.backend import keras, make_repeatable, warm_cosine
+from cloud.train.batches import UNIT, prepared_ahead
 from cloud.train.checkpoint import RunState, interrupted, restore, save
 from cloud.train.detector.compose import Material, compose
 from cloud.train.detector.network import STRIDE, box_loss, build_detector, score_loss
@@ -74,9 +71,7 @@ def fit_detector(
     Raises:
         BadContentError: the checkpoint is of another recipe or other data.
     """
-    keras().utils.set_random_seed(recipe.seed)
-    # Sums in a fixed order, whatever the threads do.
-    tensorflow().config.experimental.enable_op_determinism()
+    make_repeatable(recipe.seed)
     folder.mkdir(parents=True, exist_ok=True)
     steps = -(-recipe.scenes_per_epoch // recipe.batch)
     state = interrupted(folder, _State, recipe, data)
@@ -107,17 +102,11 @@ def epoch_scenes(material: Material, recipe: DetectorRecipe, epoch: int) -> Iter
         for n in range(0, recipe.scenes_per_epoch, recipe.batch)
     ]
 
-    def make(n: int, count: int) -> Batch:
+    def make(n: int) -> Batch:
         rng = np.random.default_rng([recipe.seed, epoch, n])
-        return as_batch([compose(material, recipe, rng) for _ in range(count)])
+        return as_batch([compose(material, recipe, rng) for _ in range(counts[n])])
 
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="compose") as pool:
-        jobs = (pool.submit(make, n, count) for n, count in enumerate(counts))
-        waiting: deque[Future[Batch]] = deque(itertools.islice(jobs, AHEAD))
-        while waiting:
-            ready = waiting.popleft().result()
-            waiting.extend(itertools.islice(jobs, 1))
-            yield ready
+    return prepared_ahead(make, len(counts))
 
 
 def as_batch(scenes: list[TrainingScene]) -> Batch:
@@ -131,17 +120,11 @@ def as_batch(scenes: list[TrainingScene]) -> Batch:
 
 
 def _compile(model: Any, recipe: DetectorRecipe, steps: int) -> None:  # noqa: ANN401 - a keras.Model
-    # With one epoch only, half of it warms up.
-    warm = min(steps, max(1, steps * recipe.epochs // 2))
-    rate = keras().optimizers.schedules.CosineDecay(
-        recipe.learning_rate / 50,
-        max(1, steps * recipe.epochs - warm),
-        warmup_target=recipe.learning_rate,
-        warmup_steps=warm,
-    )
     model.compile(
         optimizer=keras().optimizers.AdamW(
-            rate, weight_decay=recipe.weight_decay, global_clipnorm=10.0
+            warm_cosine(recipe.learning_rate, steps, recipe.epochs),
+            weight_decay=recipe.weight_decay,
+            global_clipnorm=10.0,
         ),
         loss={SCORES: score_loss(recipe.unmarked), BOXES: box_loss(recipe.box_weight)},
         # XLA's convolutions are slower than oneDNN's on a CPU.
