@@ -7,7 +7,7 @@ SETUP := VENV="$(VENV)" scripts/setup.sh
 PY := "$(VENV)/bin/python"
 BENCHES = $(filter-out __init__ common line signs,$(basename $(notdir $(wildcard bench/*.py))))
 
-.PHONY: help demo test check test-legacy bench lock format clean
+.PHONY: help demo test check test-legacy faults faults-short bench lock format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,16 @@ check: ## Format, lint, types and layer rules
 
 test-legacy: ## Run the engine's tests on tflite-runtime and numpy 1, in .venv-legacy
 	@bash tests/legacy.sh
+
+faults-short: ## Inject every fault of the catalogue a few times; one JSON line each
+	@$(SETUP) system
+	@$(SETUP) dev
+	@$(PY) -m pytest -q tests/faults --faults=short $(ARGS)
+
+faults: ## The same, hundreds of times (hours)
+	@$(SETUP) system
+	@$(SETUP) dev
+	@$(PY) -m pytest -q tests/faults --faults=long $(ARGS)
 
 bench: ## Measure: make bench, or one: make bench ONLY=frame_overhead
 	@$(SETUP) system

@@ -17,6 +17,17 @@ settings.load_profile("steady")
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the fault catalogue; `tests/faults/conftest.py` heeds them."""
+    parser.addoption(
+        "--faults",
+        choices=("cheap", "short", "long"),
+        default="cheap",
+        help="fault catalogue: with all other tests the cheapest short forms; or alone, all of it",
+    )
+    parser.addoption("--faults-seed", type=int, default=20, help="seed of its random faults")
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The real images, models and clips beside the checkout."""
