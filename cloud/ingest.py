@@ -5,7 +5,6 @@ anywhere leaves looks that the broker or the device sends again; their ids are u
 are stored once, and a look that is stored already gets its receipt again.
 """
 
-import hashlib
 import logging
 import queue
 import random
@@ -180,9 +179,8 @@ class Ingest:
             self._blobs.delete([self._shard_name(kind, batch) for kind in (LOOKS, QUARANTINE)])
             self._take_singly(messages, shard_id, now, error)
             return
-        for message in messages:
-            self.counters["messages"] += 1
-            self.counters["bytes"] += len(message.payload)
+        self.counters["messages"] += len(messages)
+        self.counters["bytes"] += sum(len(message.payload) for message in messages)
         self.counters["looks"] += len(stored)
         self.counters["duplicates"] += len(batch.duplicates)
         self.counters["quarantined"] += len(bad)
@@ -232,7 +230,7 @@ class Ingest:
         if look.meta.reason == "probe":
             batch.probes.append((look.meta.device, look_id))
             return
-        digest = hashlib.sha256(look.jpeg).hexdigest()
+        digest = look.sha256.hex()
         first = batch.hashes.get(look_id)
         if first is None:
             batch.looks[look_id] = look
