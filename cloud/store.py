@@ -11,6 +11,7 @@ from pydantic_core import to_json as to_json_bytes
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Engine
 
+from agent.contract.errors import UnavailableError
 from agent.contract.messages import LookMeta, Reported, Status, Telemetry, to_json
 from cloud.blobs import Place
 from cloud.database import reading, transaction
@@ -22,6 +23,10 @@ log = logging.getLogger(__name__)
 NOWHERE: Final = Place("", 0, 0)
 IN_LIST: Final = 500
 """Values in one IN (...): databases bound their number."""
+
+
+class TakenError(UnavailableError):
+    """Looks that were new a moment ago are stored by now: look again what is known."""
 
 
 class StoredLook(NamedTuple):
@@ -85,7 +90,7 @@ class Store:
                 found = connection.exec_driver_sql(_KNOWN_IN_POSTGRES, (ids,))
             else:
                 found = connection.exec_driver_sql(_KNOWN_IN_SQLITE, (compact(ids),))
-            return dict(found.tuples().all())
+            return {row.look_id: row.sha256 for row in found}
 
     def shards(self, names: Collection[str]) -> set[str]:
         """Return those of the shards that rows point into.
@@ -112,7 +117,8 @@ class Store:
 
         Raises:
             BadContentError: one of the rows is impossible; nothing was written.
-            UnavailableError: nothing was written, also where a look id is taken by now.
+            TakenError: some look id is stored already; nothing was written.
+            UnavailableError: nothing was written.
         """
         names = {item.meta.device for item in new} | {item.device for item in heard}
         with transaction(self.engine) as connection:
@@ -120,7 +126,7 @@ class Store:
                 greet(connection, names, now)
             if new and _add_looks(connection, new) < len(new):
                 # Another worker was faster: what it stored must be compared, not passed over.
-                raise UnavailableError("database: some of these looks were stored meanwhile")
+                raise TakenError("database: some of these looks were stored meanwhile")
             if bad:
                 connection.execute(sa.insert(quarantine), [_bad_row(b) for b in bad])
             for device, values in _news(heard, _issued(connection, heard)).items():

@@ -62,7 +62,7 @@ def jpeg(seed: int = 0, side: int = 48) -> bytes:
 
 
 def coded(data: bytes) -> bytes:
-    """A JPEG by all its headers, with this for pixels: nothing that a decoder would make sense of."""
+    """A JPEG by all its headers, with this in place of pixels."""
     whole = jpeg()
     at = whole.index(b"\xff\xda")
     return whole[: at + 14] + data.replace(b"\xff", b"\0") + b"\xff\xd9"
