@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import secrets
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -36,7 +37,7 @@ from agent.vision.shipped import load_profile
 
 log = logging.getLogger(__name__)
 
-HEARD: Final[tuple[Channel, ...]] = ("receipt", "verdict", "desired", "advice")
+HEARD: Final[tuple[Channel, ...]] = ("receipt", "verdict", "desired", "advice", "status")
 TAKE_S: Final = 0.5
 TICK_S: Final = 0.5
 SAVE_BUDGET_S: Final = 30.0
@@ -56,6 +57,7 @@ class Daemon:
     ) -> None:
         """Build the parts and prove the model on a golden input."""
         self._observer = observer
+        self._instance = secrets.token_hex(4)
         self.config = config
         self._clock = clock
         state = Path(config.state_dir)
@@ -102,6 +104,7 @@ class Daemon:
             twin=self.twin,
             clock=clock,
             started=clock.monotonic(),
+            instance=self._instance,
         )
         self.uplink = self._make_uplink()
         self._rounds = 0
@@ -271,7 +274,13 @@ class Daemon:
             self.spool,
             self.notebook,
             self.twin,
-            Reports(self.config.device, reporter.status, reporter.reported, reporter.telemetry),
+            Reports(
+                self.config.device,
+                self._instance,
+                reporter.status,
+                reporter.reported,
+                reporter.telemetry,
+            ),
             self._clock,
             random.Random(),  # noqa: S311 - spreads pauses
         )
@@ -281,7 +290,8 @@ class Daemon:
         self._session.wake.set()
 
     def _gone(self) -> Status:
-        return Status(device=self.config.device, online=False, at=self._clock.now())
+        device, instance = self.config.device, self._instance
+        return Status(device=device, online=False, at=self._clock.now(), instance=instance)
 
     def _save_budget(self) -> None:
         try:

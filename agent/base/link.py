@@ -129,8 +129,15 @@ class Link:
 
     @property
     def contested(self) -> bool:
-        """True where another client has lately connected under our id (MQTT 5)."""
+        """True where another client has lately connected under our id."""
         return time.monotonic() - self._taken_over_at < CONTESTED_S
+
+    def contest(self) -> None:
+        """Note that another client uses our id: two that hurry back evict each other for ever.
+
+        Not every broker tells (with MQTT 3.1.1 none can), so the owner may find out otherwise.
+        """
+        self._taken_over_at = time.monotonic()
 
     def start(self) -> None:
         """Connect in the background and keep trying."""
@@ -173,7 +180,7 @@ class Link:
                 waits = self._waits()
             if held_s > TAKEN_OVER_S[1]:
                 evicted = delays(*TAKEN_OVER_S, self._rng)
-            self._stop.wait(next(evicted if self._ended == TAKEN_OVER else waits))
+            self._stop.wait(next(evicted if self.contested else waits))
 
     def _waits(self) -> Iterator[float]:
         return delays(*RECONNECT_S, self._rng, RECONNECT_FLOOR)
@@ -283,7 +290,7 @@ class Link:
     ) -> None:
         self._ended = code.value
         if code.value == TAKEN_OVER:
-            self._taken_over_at = time.monotonic()
+            self.contest()
             self._tell(f"lost: another client uses the id {self._plan.client_id}")
         # A refused connection is also closed, and the refusal says more.
         elif not self.problem.startswith("refused") or self._up_at is not None:

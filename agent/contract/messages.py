@@ -103,6 +103,8 @@ class Status(Message):
     device: DeviceId
     online: bool
     at: Time
+    instance: Text = ""
+    """Of the process, at random: another one under the same device id is a second device."""
     cameras: tuple[CameraReport, ...] = ()
     problems: tuple[Text, ...] = ()
 
