@@ -102,12 +102,13 @@ class Capture:
         waiting = self._clock.monotonic() < self._patient_until and not self.failed
         return self._loop.moved() or self.ended or waiting
 
+    def ask(self) -> None:
+        """Ask the thread to end."""
+        self._loop.ask()
+
     def stop(self, timeout_s: float = STOP_S) -> bool:
         """End the thread. False where a read still hangs: it ends with the process."""
-        stopped = self._loop.stop(timeout_s)
-        if not stopped:
-            log.warning("camera_hangs camera=%s", self.name)
-        return stopped
+        return self._loop.stop(timeout_s)
 
     def _run(self, stop: threading.Event) -> None:
         self._state.tell("starting")
