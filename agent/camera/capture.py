@@ -197,6 +197,8 @@ class Capture:
             captured_at=self._clock.now() if shot.captured_at is None else shot.captured_at,
             image=apply_masks(shot.image, self._config.masks),
             still=source.still,
+            # A source that knows its own times knows the distances between them, too.
+            steady_at=self._clock.monotonic() if shot.captured_at is None else None,
         )
         live = source.live
         while not stop.is_set():
@@ -214,5 +216,9 @@ class Capture:
 _REASONS: Final = {
     "ok": "",
     "black": "the picture is black: lens covered, or no light",
+    "blinded": "the picture is white: something shines into the lens, or the exposure is stuck",
+    "covered": "nothing can be made out: the lens is covered, fogged or out of focus",
+    "torn": "the lower part of the picture is missing: the network loses data, or the camera is"
+    " overloaded",
     "frozen": "the picture has not changed in a single bit: restart the camera",
 }
