@@ -188,7 +188,8 @@ class Pipeline:
             camera=frame.camera,
             sighting_id=sighting.sighting_id,
             captured_at=frame.captured_at,
-            clock_synced=clock_synced(now),
+            # By the time the look tells, which may be from before the clock was set.
+            clock_synced=clock_synced(frame.captured_at),
             frame=frame.number,
             frame_size=(width, height),
             box=prediction.region.box.as_tuple(),
