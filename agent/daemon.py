@@ -230,6 +230,8 @@ class Daemon:
         # A camera that is absent still moves: it tries again. One that does not hangs.
         stuck = [loop.name for loop in self._loops if not loop.moved()]
         stuck += [capture.name for capture in self._captures if not capture.moved()]
+        if not self._session.link.moved():
+            stuck.append("mqtt")
         if stuck:
             log.error("loops_stuck names=%s", ",".join(stuck))
             notify(f"STATUS=stuck: {', '.join(stuck)}")
