@@ -42,8 +42,9 @@ Outcome = Literal["label", "none", "unreadable", "person", "rejected"]
 
 SightingState = Literal["provisional", "confirmed", "revised"]
 CameraState = Literal[
-    "starting", "ok", "absent", "stalled", "frozen", "black", "undecodable", "ended"
-]
+    "starting", "ok", "absent", "stalled", "frozen", "black", "blinded", "covered", "torn",
+    "undecodable", "ended",
+]  # fmt: skip
 
 
 class Message(BaseModel):
