@@ -137,10 +137,13 @@ class Notebook:
                 " label = CASE state WHEN 'provisional' THEN excluded.label ELSE label END",
                 [_values(n) for n in notes],
             )
+            # Ids follow the clock. Those from after these came while it was wrong (or is now):
+            # they go first, or nothing new would stay.
+            newest = max((n.sighting_id for n in notes), default="")
             self._db.execute(
                 "DELETE FROM sightings WHERE sighting_id IN (SELECT sighting_id FROM sightings"
-                " ORDER BY sighting_id DESC LIMIT -1 OFFSET ?)",
-                (MAX_SIGHTINGS,),
+                " ORDER BY sighting_id > ?, sighting_id DESC LIMIT -1 OFFSET ?)",
+                (newest, MAX_SIGHTINGS),
             )
 
     def apply(self, seq: int, verdicts: Sequence[Verdict]) -> list[Note]:

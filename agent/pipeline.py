@@ -49,7 +49,7 @@ class Lane:
     kept: dict[str, int] = field(default_factory=dict)
     """Looks kept, by sighting; the oldest are dropped."""
     looked_at: float = -math.inf
-    """Unix seconds of the newest frame that was classified."""
+    """Moment of the newest frame that was classified."""
 
 
 Observer = Callable[[Frame, Tracked], None]
@@ -104,7 +104,7 @@ class Pipeline:
         lane = self._lanes[frame.camera]
         if too_soon(frame, lane.looked_at, self._settings.max_fps):
             return
-        lane.looked_at = frame.captured_at
+        lane.looked_at = frame.moment
         regions = lane.proposer.propose(frame.image)
         predictions = [self._classifier.classify(frame.image, region) for region in regions]
         tracked = lane.tracker.update(frame, predictions)
@@ -128,7 +128,7 @@ class Pipeline:
                 self._journal.add(self._note(sighting))
 
     def _switch(self) -> None:
-        orders = self._twin.orders.at(self._clock.now())
+        orders = self._twin.orders.at(self._twin.now())
         if orders is self._orders:
             return
         self._orders = orders
@@ -188,7 +188,8 @@ class Pipeline:
             camera=frame.camera,
             sighting_id=sighting.sighting_id,
             captured_at=frame.captured_at,
-            clock_synced=clock_synced(now),
+            # By the time the look tells, which may be from before the clock was set.
+            clock_synced=clock_synced(frame.captured_at),
             frame=frame.number,
             frame_size=(width, height),
             box=prediction.region.box.as_tuple(),
@@ -227,10 +228,10 @@ def scored_labels(prediction: Prediction, labels: tuple[str, ...]) -> tuple[Scor
 def too_soon(frame: Frame, last: float, max_fps: float) -> bool:
     """Tell whether a frame comes sooner after the last one than `max_fps` allows (0: never).
 
-    A still is always taken, and so is a frame after the clock went back. A hundredth of a
+    A still is always taken, and so is a frame whose time went back. A hundredth of a
     period is forgiven, or a camera at exactly that rate would lose every other frame.
     """
-    return max_fps > 0 and not frame.still and 0 <= frame.captured_at - last < 0.99 / max_fps
+    return max_fps > 0 and not frame.still and 0 <= frame.moment - last < 0.99 / max_fps
 
 
 def policy_of(orders: Orders, limits: Limits, manifest: ModelManifest | None) -> Policy:

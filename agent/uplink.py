@@ -43,6 +43,8 @@ class Reports:
     """Where the uplink gets what it tells the world."""
 
     device: str
+    instance: str
+    """Of this process; stands in each status."""
     status: Callable[[], Status]
     reported: Callable[[], Reported]
     telemetry: Callable[[], Telemetry]
@@ -157,6 +159,18 @@ class Uplink:
             self._on_verdicts(from_json(Verdicts, message.payload))
         elif channel in ("desired", "advice"):
             self._report_due |= self._twin.receive(channel, message.payload)
+        elif channel == "status":
+            self._on_status(from_json(Status, message.payload))
+
+    def _on_status(self, status: Status) -> None:
+        """Hear our own words again; those of another process come from a second device.
+
+        On the first connection they may be left from before our start.
+        """
+        ours = status.instance in ("", self._reports.instance)
+        if status.online and not ours and self._session.connections > 1:
+            self._session.link.contest()
+            log.error("device_id_used_twice device=%s", self._device)
 
     def _on_receipt(self, receipt: Receipt) -> None:
         ids = (*receipt.look_ids, *receipt.quarantined)

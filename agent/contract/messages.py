@@ -43,8 +43,9 @@ Outcome = Literal["label", "none", "unreadable", "person", "rejected"]
 
 SightingState = Literal["provisional", "confirmed", "revised"]
 CameraState = Literal[
-    "starting", "ok", "absent", "stalled", "frozen", "black", "undecodable", "ended"
-]
+    "starting", "ok", "absent", "stalled", "frozen", "black", "blinded", "covered", "torn",
+    "undecodable", "ended",
+]  # fmt: skip
 
 
 class Message(BaseModel):
@@ -104,6 +105,8 @@ class Status(Message):
     device: DeviceId
     online: bool
     at: Time
+    instance: Text = ""
+    """Of the process, at random: another one under the same device id is a second device."""
     cameras: tuple[CameraReport, ...] = ()
     problems: tuple[Text, ...] = ()
 
