@@ -117,15 +117,17 @@ def page_of(found: Advice | None, limits: Limits | None, now: float) -> Renderab
     if body.thresholds:
         parts += [Text("\nAsked about below this margin", "bold"), _thresholds(body, limits)]
     if body.grant:
-        parts.append(Text(f"\n{_money(body.grant)}"))
+        parts.append(Text(f"\n{_money(body.grant, limits)}"))
     if limits is None:
         parts.append(Text("\nGive --config to see what the device's own limits allow.", "dim"))
     return Group(*parts)
 
 
-def _money(grant: Grant) -> str:
-    looks = grant.usd_per_day / grant.usd_per_look
-    return f"Money for about {looks:,.0f} looks a day: ${grant.usd_per_day:.4f}"
+def _money(grant: Grant, limits: Limits | None) -> str:
+    most = limits.usd_per_day if limits else None
+    usd = grant.usd_per_day if most is None else min(most, grant.usd_per_day)
+    note = ", held by [limits] usd_per_day" if usd < grant.usd_per_day else ""
+    return f"Money: ${usd:.4f} a day, for about {usd / grant.usd_per_look:,.0f} looks{note}"
 
 
 def _confused(body: AdviceBody) -> Table:
