@@ -9,7 +9,7 @@ from agent.contract.messages import LookMeta, ScoredLabel
 LABELS = ("Speed limit (50km/h)", "Speed limit (30km/h)", "Stop", "Yield", "Priority road")
 
 
-def made_up(rng: random.Random, now: float, margin: float, picture_bytes: int) -> Look:
+def made_up(rng: random.Random, now: float, worth: float, picture_bytes: int) -> Look:
     """Return a look made at unix time `now`, with a picture of so many bytes."""
     meta = LookMeta(
         look_id=new_id(now, rng.randbytes(10)),
@@ -25,7 +25,8 @@ def made_up(rng: random.Random, now: float, margin: float, picture_bytes: int) -
         agent="0.1.0",
         reason="uncertain",
         top=tuple(ScoredLabel(label=x, score=0.3 - i / 20) for i, x in enumerate(LABELS)),
-        margin=margin,
+        margin=1.0 - worth,
         energy=-3.2,
+        worth=worth,
     )
     return Look(meta, b"\xff\xd8\xff" + rng.randbytes(picture_bytes))

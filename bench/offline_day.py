@@ -156,9 +156,9 @@ class Day:
             self.sending.reconnected()
 
     def _accept(self) -> None:
-        margin = self.rng.random()
-        look = made_up(self.rng, self.clock.now(), margin, self.rng.randint(600, 2_200))
-        self.made[look.meta.look_id] = (self.clock.at, 1.0 - margin)
+        worth = self.rng.random()
+        look = made_up(self.rng, self.clock.now(), worth, self.rng.randint(600, 2_200))
+        self.made[look.meta.look_id] = (self.clock.at, worth)
         self.spool.put([look])
         self.most_bytes = max(self.most_bytes, self.spool.totals()[1])
 
