@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,6 +27,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.base.backoff import delays
 from agent.base.broker import log_in
+from agent.base.reader import BufferedClient
 from agent.contract.config import BrokerConfig, broker_address
 from agent.contract.errors import SecondlookError
 
@@ -195,10 +196,10 @@ class Link:
         info = self._client.publish(topic, payload, 1, retain)
         return info if info.rc == mqtt.MQTT_ERR_SUCCESS else None
 
-    def ack(self, mid: int, qos: int) -> None:
-        """Acknowledge a message of this connection (only with `manual_ack`)."""
+    def ack(self, mids: Iterable[int]) -> None:
+        """Acknowledge QoS 1 messages of this connection (only with `manual_ack`)."""
         if self.connected:
-            self._client.ack(mid, qos)
+            self._client.ack_all(mids)
 
     def _run(self) -> None:
         waits, evicted = self._waits(), delays(*TAKEN_OVER_S, self._rng)
@@ -262,6 +263,8 @@ class Link:
                 woken.recv(4_096)
             if waiting or sock.fileno() in ready:
                 client.loop_read()
+                while client.buffered and client.socket() is sock:
+                    client.loop_read()
             if client.want_write():
                 client.loop_write()
             if (now := time.monotonic()) - checked_at >= TICK_S:
@@ -280,9 +283,9 @@ class Link:
             with suppress(BlockingIOError):  # full: it is awake
                 self._wakers[1].send(b"x")
 
-    def _make(self) -> mqtt.Client:
+    def _make(self) -> BufferedClient:
         plan = self._plan
-        client = mqtt.Client(
+        client = BufferedClient(
             CallbackAPIVersion.VERSION2,
             client_id=plan.client_id,
             protocol=MQTTProtocolVersion.MQTTv5 if plan.v5 else MQTTProtocolVersion.MQTTv311,
