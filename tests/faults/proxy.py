@@ -167,9 +167,9 @@ class _Link:
                 if not data:
                     return
                 if not self.silent:
+                    self._proxy.count(len(data), up=up)
                     writer.write(data)
                     await writer.drain()
-                    self._proxy.count(len(data), up=up)
                 if self._proxy.bytes_per_s:
                     await asyncio.sleep(len(data) / self._proxy.bytes_per_s)
         except OSError:

@@ -85,7 +85,7 @@ def test_cut_resets_the_present_and_lets_new_ones_in(proxy: Proxy) -> None:
 
 def test_refused(proxy: Proxy) -> None:
     proxy.refuse = True
-    with dial(proxy) as peer, pytest.raises(ConnectionError):
+    with pytest.raises(ConnectionError), dial(proxy) as peer:
         peer.recv(10)
     assert len(proxy.arrivals) == 1
 
@@ -93,7 +93,7 @@ def test_refused(proxy: Proxy) -> None:
 def test_nobody_behind_it_is_refused() -> None:
     with echo() as port:
         pass
-    with Proxy(port) as proxy, dial(proxy) as peer, pytest.raises(ConnectionError):
+    with Proxy(port) as proxy, pytest.raises(ConnectionError), dial(proxy) as peer:
         peer.recv(10)
 
 
