@@ -10,6 +10,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, final
 
+from tests.faults.tap import Tap
+
 CHUNK = 4_096
 QUEUED = 8
 """Chunks under way in one direction; beyond that the sender has to wait."""
@@ -35,7 +37,8 @@ class Proxy:
         self.resets = 0
         self.up = self.down = 0
         """Bytes handed on, to the target and from it."""
-        self._links: set[_Link] = set()
+        self._taps: tuple[Tap, Tap] | None = None
+        self._links: dict[_Link, asyncio.Task[Any] | None] = {}
         self._loop = asyncio.new_event_loop()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         # Small, so that a slow line holds up its sender rather than filling a buffer.
@@ -72,11 +75,24 @@ class Proxy:
         """Swallow all bytes of the present connections both ways; nobody is told."""
         self._do(self._silence())
 
-    def count(self, size: int, *, up: bool) -> None:
-        if up:
-            self.up += size
-        else:
-            self.down += size
+    def tap(self) -> tuple[Tap, Tap]:
+        """Count the looks of all new connections, on their way up and down."""
+        self._taps = Tap(), Tap()
+        return self._taps
+
+    def meter(self, *, up: bool) -> Callable[[bytes], None]:
+        """Return what is told of the bytes handed on by one way of a new connection."""
+        look = self._taps[not up].open() if self._taps else None
+
+        def tell(data: bytes) -> None:
+            if up:
+                self.up += len(data)
+            else:
+                self.down += len(data)
+            if look:
+                look(data)
+
+        return tell
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
@@ -87,16 +103,13 @@ class Proxy:
         self._loop.close()
 
     async def _open(self) -> None:
-        self._server = await asyncio.start_server(
-            self._serve, sock=self._listener, limit=CHUNK
-        )
+        self._server = await asyncio.start_server(self._serve, sock=self._listener, limit=CHUNK)
 
     async def _close(self) -> None:
         assert self._server
         self._server.close()
         await self._cut()
-        while self._links:
-            await asyncio.sleep(0.01)
+        await asyncio.gather(*(task for task in self._links.values() if task))
 
     async def _cut(self) -> None:
         for link in self._links:
@@ -109,11 +122,11 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.arrivals.append(time.monotonic())
         link = _Link(self)
-        self._links.add(link)
+        self._links[link] = asyncio.current_task()
         try:
             await link.serve(reader, writer)
         finally:
-            self._links.discard(link)
+            del self._links[link]
 
 
 class _Link:
@@ -138,8 +151,8 @@ class _Link:
             return
         over = asyncio.create_task(self.over.wait())
         ways = [
-            asyncio.create_task(self._way(reader, to_target, up=True)),
-            asyncio.create_task(self._way(behind, writer, up=False)),
+            asyncio.create_task(self._way(reader, to_target, self._proxy.meter(up=True))),
+            asyncio.create_task(self._way(behind, writer, self._proxy.meter(up=False))),
         ]
         life = self._proxy.life_s() if self._proxy.life_s else None
         done, left = await asyncio.wait(
@@ -153,7 +166,10 @@ class _Link:
             (end.close if done and over not in done else partial(reset, end))()
 
     async def _way(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, up: bool
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        tell: Callable[[bytes], None],
     ) -> None:
         """Hand chunks on, each not before its time, until one end hangs up."""
         chunks: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(QUEUED)
@@ -167,7 +183,7 @@ class _Link:
                 if not data:
                     return
                 if not self.silent:
-                    self._proxy.count(len(data), up=up)
+                    tell(data)
                     writer.write(data)
                     await writer.drain()
                 if self._proxy.bytes_per_s:
