@@ -265,7 +265,7 @@ def fleet_set(
     from cloud.fleet import parse_changes, set_desired
 
     # What the session logs is said by the error, once.
-    logging.getLogger("cloud.bus").addHandler(logging.NullHandler())
+    logging.getLogger("agent.base.link").addHandler(logging.NullHandler())
 
     changes = parse_changes(settings)
     folder = str(keys) if keys else None
