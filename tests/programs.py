@@ -54,8 +54,10 @@ def running(*programs: Program) -> Iterator[None]:
             program.stop(signal.SIGKILL)
 
 
-def wait_for(what: str, condition: Callable[[], bool], limit_s: float) -> None:
+def wait_for(
+    what: str, condition: Callable[[], bool], limit_s: float, every_s: float = 0.1
+) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {limit_s:.0f} s: {what}"
-        time.sleep(0.1)
+        time.sleep(every_s)

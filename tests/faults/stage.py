@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.alive import read_alive
 from agent.contract.ids import new_id
-from agent.spool import read_spool
+from agent.spool_files import read_spool
 from cloud.demo.recount import rows_of
 from tests.faults.forks import Fork, Forks
 from tests.faults.oracle import LEDGER, Count, recount
@@ -101,10 +101,15 @@ class Stage:
         """The worker's state folder."""
         return self.root / "cloud"
 
-    def ledger(self) -> int:
-        """Bytes of the ledger: they grow with every look that is accepted."""
-        path = self.device / LEDGER
-        return path.stat().st_size if path.exists() else 0
+    def fresh_look(self) -> Callable[[], bool]:
+        """A condition: a look that was kept after this call is in the ledger."""
+        path, now = self.device / LEDGER, new_id(time.time(), bytes(10))
+
+        def kept() -> bool:
+            lines = path.read_text().splitlines() if path.exists() else []
+            return any(line.split()[1] > now for line in lines[-20:] if line.count(" ") == 2)
+
+        return kept
 
     def stored(self) -> int:
         """Looks in the store."""
