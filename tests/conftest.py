@@ -1,6 +1,8 @@
 """Fixtures that every test may use."""
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -43,7 +45,14 @@ class Mosquitto:
         self._program = program
         self._folder = folder
         self.port = free_port()
+        self.extra = ""
+        """More lines of its config."""
         self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._child
+        return self._child.pid
 
     @property
     def url(self) -> str:
@@ -54,7 +63,7 @@ class Mosquitto:
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
             f"persistence true\npersistence_location {self._folder}/\n"
             # Root would become the user mosquitto, who may not write here.
-            "user root\nmax_inflight_messages 0\nmax_queued_messages 0\n"
+            f"user root\nmax_inflight_messages 0\nmax_queued_messages 0\n{self.extra}"
         )
 
     def start(self) -> None:
@@ -75,6 +84,10 @@ class Mosquitto:
             (self._child.kill if kill else self._child.terminate)()
             self._child.wait(10)
             self._child = None
+
+    def reload(self) -> None:
+        """Read access rules anew."""
+        os.kill(self.pid, signal.SIGHUP)
 
     def forget(self) -> None:
         """Lose sessions and retained messages, as a broker without persistence does."""
