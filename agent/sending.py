@@ -27,6 +27,8 @@ RESEND_S: Final = (20.0, 600.0)
 AFTER_RECONNECT_S: Final = 3.0
 WINDOW: Final = 64
 """Looks sent and not yet receipted, at most."""
+PATIENCE_S: Final = 60.0
+"""A look without receipt keeps its place in the window no longer: another one may try."""
 REFUSED_S: Final = (5.0, 300.0)
 """Pause after the broker refused a look."""
 SILENT_S: Final = 120.0
@@ -51,7 +53,8 @@ class Awaited:
     """A look that was sent and has no receipt yet."""
 
     item: SpoolItem
-    due_at: float
+    until: float
+    """Monotonic seconds when its place in the window is free again."""
     size: int
     """Bytes as sent."""
     receipts: int
@@ -154,7 +157,8 @@ class Sending:
             return False
         crash_point("uplink-after-publish")
         due_at = now + min(RESEND_S[1], RESEND_S[0] * 2.0**item.attempts)
-        sent = Awaited(item, due_at, len(payload), self.receipts)
+        until = min(due_at, now + PATIENCE_S)
+        sent = Awaited(item, until, len(payload), self.receipts)
         self._awaited[item.look_id] = self._on_wire[mid] = sent
         self._spool.sent(item.look_id, due_at)
         if self._waiting_since is None:
@@ -162,7 +166,7 @@ class Sending:
         return True
 
     def _expire(self, now: float) -> None:
-        late = [a for a in self._awaited.values() if a.due_at <= now]
+        late = [a for a in self._awaited.values() if a.until <= now]
         for sent in late:
             del self._awaited[sent.item.look_id]
             if sent.size > SUSPECT_BYTES and self.receipts - sent.receipts >= OVERTAKEN:

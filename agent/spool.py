@@ -229,11 +229,11 @@ class Spool:
                 process, and after its restart they get their receipt again.
         """
         with storage("spool"), self._lock:
-            self._delete_left()
             # Once each: a look that was sent twice may be receipted twice in one message.
             known = [item for i in dict.fromkeys(look_ids) if (item := self._item(i))]
+            self._drop(known)
             self._ledger("receipted", [item.look_id for item in known])
-            self._remove(known)
+            self._delete_left()
             return len(known)
 
     def totals(self) -> tuple[int, int]:
@@ -305,6 +305,11 @@ class Spool:
         return shutil.disk_usage(self._looks).free < self._config.min_free_bytes
 
     def _remove(self, items: Sequence[SpoolItem]) -> None:
+        self._drop(items)
+        self._delete_left()
+
+    def _drop(self, items: Sequence[SpoolItem]) -> None:
+        """Take looks out of the line; their files are deleted as soon as the disk does it."""
         with self._db:
             self._db.executemany(
                 "DELETE FROM looks WHERE look_id = ?", [(item.look_id,) for item in items]
@@ -312,7 +317,6 @@ class Spool:
         for item in items:
             self._undeleted.add(self._path(item.name))
             self._bytes -= item.bytes
-        self._delete_left()
 
     def _delete_left(self) -> None:
         for path in tuple(self._undeleted):
