@@ -42,7 +42,7 @@ class Mosquitto:
     """A real broker on a free port of loopback; `stop` and `start` keep port and sessions."""
 
     def __init__(self, program: str, folder: Path) -> None:
-        self._program = program
+        self.program = program
         self._folder = folder
         self.port = free_port()
         self.extra = ""
@@ -71,7 +71,7 @@ class Mosquitto:
         config.write_text(self.configure())
         with (self._folder / "mosquitto.log").open("ab") as log:
             self._child = subprocess.Popen(
-                [self._program, "-c", str(config)], stdout=log, stderr=log
+                [self.program, "-c", str(config)], stdout=log, stderr=log
             )
         deadline = time.monotonic() + 10
         while not listens(self.port):

@@ -28,6 +28,7 @@ from tests.makers import Keys, jpeg, meta
 from tests.programs import wait_for
 
 STOP_S = 10.0
+PICTURE = jpeg(1)
 
 
 @final
@@ -96,9 +97,11 @@ class Device:
         self.spool.close()
         self._notebook.close()
 
-    def put(self, count: int = 1, *, side: int = 48, margin: float | None = None) -> list[str]:
+    def put(
+        self, count: int = 1, *, margin: float | None = None, jpeg: bytes = PICTURE, **about: Any
+    ) -> list[str]:
         """Accept looks, of random value unless a margin is given; return the ids of all."""
-        looks = [self._look(side, margin) for _ in range(count)]
+        looks = [self._look(jpeg, margin, about) for _ in range(count)]
         self.spool.put(looks)
         now = time.monotonic()
         self.put_at.update({look.meta.look_id: now for look in looks})
@@ -110,13 +113,14 @@ class Device:
         """Looks in the spool."""
         return self.spool.totals()[0]
 
-    def _look(self, side: int, margin: float | None) -> Look:
-        about = meta(
+    def _look(self, picture: bytes, margin: float | None, about: dict[str, Any]) -> Look:
+        found = meta(
             look_id=new_id(time.time(), self.rng.randbytes(10)),
             device=self.name,
             margin=round(self.rng.random(), 4) if margin is None else margin,
+            **about,
         )
-        return Look(about, jpeg(side, side))
+        return Look(found, picture)
 
     def _status(self, *, online: bool = True) -> Status:
         problems = self.uplink.problems if online else ()

@@ -1,8 +1,7 @@
-"""Rows 6 and 7: what a broker may answer to a look, short of taking it."""
+"""Row 6: what a broker may answer to a look, short of taking it."""
 
 import json
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -108,10 +107,3 @@ def test_mosquitto_refuses(case: Case, tmp_path: Path, mosquitto: Mosquitto) -> 
 def told(listener: Listener, topic: str, words: str) -> bool:
     """Whether the last status complains of something."""
     return words in str(listener.last(topic))
-
-
-def heard_s(broker: ScriptedBroker, devices: Sequence[Device]) -> list[float]:
-    """Seconds from a look's acceptance to its arrival at the broker, those that arrived."""
-    put = {at: look_id for d in devices for look_id, at in d.put_at.items()}
-    return [h.at - at for at, look_id in put.items() for h in broker.on("look")
-            if look_id.encode() in h.payload]  # fmt: skip
