@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import secrets
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,12 +24,14 @@ from agent.contract.messages import CameraReport, Status, to_json
 from agent.contract.topics import Channel, Topics
 from agent.device import build_vision
 from agent.journal import Journal
+from agent.machine import CLOCK_FLOOR
 from agent.notebook import Notebook
 from agent.pipeline import Observer, Parts, Pipeline
 from agent.report import Reporter
+from agent.saver import Saver
 from agent.session import Session
 from agent.spool import Spool
-from agent.threads import Loop, stop_all
+from agent.threads import Loop, stop_in_turn, stop_together
 from agent.trust import KeyKeeper
 from agent.twin import Twin
 from agent.uplink import Reports, Uplink
@@ -36,11 +39,12 @@ from agent.vision.shipped import load_profile
 
 log = logging.getLogger(__name__)
 
-HEARD: Final[tuple[Channel, ...]] = ("receipt", "verdict", "desired", "advice")
+HEARD: Final[tuple[Channel, ...]] = ("receipt", "verdict", "desired", "advice", "status")
 TAKE_S: Final = 0.5
 TICK_S: Final = 0.5
-SAVE_BUDGET_S: Final = 30.0
+CAMERAS_STOP_S: Final = 2.0
 STOP_S: Final = 10.0
+"""With the cameras and the farewell to the broker, less than the 20 s of the unit."""
 
 
 class Daemon:
@@ -56,6 +60,7 @@ class Daemon:
     ) -> None:
         """Build the parts and prove the model on a golden input."""
         self._observer = observer
+        self._instance = secrets.token_hex(4)
         self.config = config
         self._clock = clock
         state = Path(config.state_dir)
@@ -73,7 +78,7 @@ class Daemon:
         profile = load_profile(config.profile)
         if profile.notice:
             log.warning("research_only notice=%s", profile.notice)
-        self._keeper = KeyKeeper(config.trust, state / "tuf", clock)
+        self._keeper = KeyKeeper(config.trust, state / "tuf", clock, self._time_floor)
         self.twin = Twin(config, self.notebook, clock, self._keeper)
         engine, classifier, lanes = build_vision(config, profile)
         engine.self_test()
@@ -89,7 +94,8 @@ class Daemon:
             engine, classifier, profile, lanes, self.journal, self.twin, config, clock,
             self._observer,
         )  # fmt: skip
-        self.pipeline = Pipeline(parts, self.notebook.fact("budget"))
+        self.pipeline = Pipeline(parts, self.notebook.fact("budget"), self.notebook.fact("asked"))
+        self._saver = Saver(self.pipeline, self.notebook, clock)
         self._reporter = Reporter(
             config=config,
             model=engine.model.version,
@@ -102,6 +108,7 @@ class Daemon:
             twin=self.twin,
             clock=clock,
             started=clock.monotonic(),
+            instance=self._instance,
         )
         self.uplink = self._make_uplink()
         self._rounds = 0
@@ -130,11 +137,10 @@ class Daemon:
         """Stop in the order of the straight line, so that nothing accepted is left behind."""
         notify("STOPPING=1")
         with self._held:
-            for capture in self._captures:
-                capture.stop()
+            stop_together((*self._captures, self._trust), CAMERAS_STOP_S)
             self._mailbox.close()
-            stop_all((*self._loops, self._trust), STOP_S)
-            self._save_budget()
+            stop_in_turn(self._loops, STOP_S)
+            self._saver.save()
             topics = Topics(self.config.broker.prefix)
             gone = (topics.of(self.config.device, "status"), to_json(self._gone()))
             self._session.stop(gone)
@@ -148,10 +154,15 @@ class Daemon:
 
     @property
     def ended(self) -> bool:
-        """True when every source has come to its end and every frame is through."""
+        """True when every source has come to its end and all that was in the frames is on disk."""
+        # In the order of the straight line: what left one place has arrived at the next.
+        return self._frames_ended and not self.pipeline.holding and self.journal.idle
+
+    @property
+    def _frames_ended(self) -> bool:
         states = {r.state for r in self._cameras.values()}
         all_told = len(self._cameras) == len(self._captures)
-        return all_told and states == {"ended"} and self._mailbox.idle and self.journal.idle
+        return all_told and states == {"ended"} and self._mailbox.idle
 
     @property
     def settled(self) -> bool:
@@ -171,7 +182,7 @@ class Daemon:
             False where a loop failed, or the wait was given up.
         """
         period = watchdog_period_s()
-        fed = saved = news_at = self._clock.monotonic()
+        fed = news_at = self._clock.monotonic()
         beat_at = fed - PERIOD_S
         news: tuple[object, ...] = ()
         while not stop.wait(TICK_S):
@@ -184,9 +195,7 @@ class Daemon:
             if period and now - fed >= period:
                 fed = now
                 self._feed()
-            if now - saved >= SAVE_BUDGET_S:
-                saved = now
-                self._save_budget()
+            self._saver.step()
             if until_settled is None:
                 continue
             if self.settled:
@@ -228,6 +237,8 @@ class Daemon:
         # A camera that is absent still moves: it tries again. One that does not hangs.
         stuck = [loop.name for loop in self._loops if not loop.moved()]
         stuck += [capture.name for capture in self._captures if not capture.moved()]
+        if not self._session.link.moved():
+            stuck.append("mqtt")
         if stuck:
             log.error("loops_stuck names=%s", ",".join(stuck))
             notify(f"STATUS=stuck: {', '.join(stuck)}")
@@ -240,8 +251,10 @@ class Daemon:
             if frame is not None:
                 self.pipeline.step(frame)
                 self._mailbox.done(frame)
-            elif self.ended:
+            elif self._frames_ended:
                 self.pipeline.flush()
+            else:
+                self.pipeline.release()
             self._rounds += 1
         self.pipeline.flush()
 
@@ -271,7 +284,13 @@ class Daemon:
             self.spool,
             self.notebook,
             self.twin,
-            Reports(self.config.device, reporter.status, reporter.reported, reporter.telemetry),
+            Reports(
+                self.config.device,
+                self._instance,
+                reporter.status,
+                reporter.reported,
+                reporter.telemetry,
+            ),
             self._clock,
             random.Random(),  # noqa: S311 - spreads pauses
         )
@@ -281,10 +300,8 @@ class Daemon:
         self._session.wake.set()
 
     def _gone(self) -> Status:
-        return Status(device=self.config.device, online=False, at=self._clock.now())
+        device, instance = self.config.device, self._instance
+        return Status(device=device, online=False, at=self._clock.now(), instance=instance)
 
-    def _save_budget(self) -> None:
-        try:
-            self.notebook.remember(budget=self.pipeline.levels)
-        except UnavailableError as error:
-            log.debug("budget_not_saved reason=%s", error)
+    def _time_floor(self) -> float:
+        return float(self.notebook.fact("time_floor", CLOCK_FLOOR))

@@ -31,9 +31,6 @@ from agent.contract.config import BrokerConfig, broker_address
 from agent.contract.errors import SecondlookError
 
 log = logging.getLogger(__name__)
-paho_log = logging.getLogger(f"{__name__}.paho")
-# Says every packet at DEBUG.
-paho_log.setLevel(logging.WARNING)
 
 SESSION_EXPIRY_S: Final = 7 * 86_400
 RECONNECT_S: Final = (4.0, 60.0)
@@ -45,6 +42,8 @@ CONTESTED_S: Final = 3_600.0
 STEADY_S: Final = 10.0
 """A connection that held for so long starts the waiting times anew."""
 CONNECT_S: Final = 10.0
+SLACK_S: Final = 30.0
+"""Host names are looked up beyond the time limits that we can set."""
 TICK_S: Final = 1.0
 STOP_S: Final = 5.0
 PING_SHARE: Final = 2 / 3
@@ -88,6 +87,18 @@ class Callbacks:
     """The connection came or went."""
 
 
+class Ear(logging.Handler):
+    """Hears why a connection ended: paho tells TLS alerts to its logger alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep what was said last."""
+        self.heard = record.getMessage()
+
+
 class Link:
     """Connects, serves, and connects again, for ever.
 
@@ -101,7 +112,15 @@ class Link:
         self._plan = plan
         self._callbacks = callbacks
         self._rng = rng
+        self._ear = Ear()
+        # Nobody else's, and not at DEBUG: it would say every packet.
+        self._paho_log = logging.Logger("paho", logging.WARNING)  # noqa: LOG001
+        self._paho_log.addHandler(self._ear)
         self._client = self._make()
+        self.progress = 0
+        """Rises while the thread serves a connection."""
+        self._seen = -1
+        self._patient_until = 0.0
         self._ended = 0
         """Reason code of the connection that ended last."""
         self._up_at: float | None = None
@@ -129,8 +148,24 @@ class Link:
 
     @property
     def contested(self) -> bool:
-        """True where another client has lately connected under our id (MQTT 5)."""
+        """True where another client has lately connected under our id."""
         return time.monotonic() - self._taken_over_at < CONTESTED_S
+
+    def contest(self) -> None:
+        """Note that another client uses our id: two that hurry back evict each other for ever.
+
+        Not every broker tells (with MQTT 3.1.1 none can), so the owner may find out otherwise.
+        """
+        self._taken_over_at = time.monotonic()
+
+    def moved(self) -> bool:
+        """Tell whether the thread has progressed since the last call, or has no need to.
+
+        It need not while it waits between two attempts, nor while one may still take its time.
+        """
+        before, self._seen = self._seen, self.progress
+        waiting = time.monotonic() < self._patient_until
+        return self._thread.is_alive() and (self._seen != before or waiting)
 
     def start(self) -> None:
         """Connect in the background and keep trying."""
@@ -173,14 +208,20 @@ class Link:
                 waits = self._waits()
             if held_s > TAKEN_OVER_S[1]:
                 evicted = delays(*TAKEN_OVER_S, self._rng)
-            self._stop.wait(next(evicted if self._ended == TAKEN_OVER else waits))
+            wait_s = next(evicted if self.contested else waits)
+            self._may_wait(wait_s)
+            self._stop.wait(wait_s)
+
+    def _may_wait(self, limit_s: float) -> None:
+        self._patient_until = time.monotonic() + limit_s + SLACK_S
 
     def _waits(self) -> Iterator[float]:
         return delays(*RECONNECT_S, self._rng, RECONNECT_FLOOR)
 
     def _one_connection(self) -> float:
         """Connect and serve until the connection ends; return how many seconds it held."""
-        self._ended, self._up_at = 0, None
+        self._ended, self._up_at, self._ear.heard = 0, None, ""
+        self._may_wait(CONNECT_S)
         self._guarded(self._connect_and_serve)
         self._hang_up()
         self._guarded(self._callbacks.changed)
@@ -217,11 +258,13 @@ class Link:
         assert self._wakers  # noqa: S101 - `start` has made them
         client, woken, poll, checked_at = self._client, self._wakers[0], select.poll(), 0.0
         poll.register(woken, select.POLLIN)
+        self._patient_until = 0.0
         while (sock := client.socket()) is not None:
             poll.register(sock, select.POLLIN | (select.POLLOUT if client.want_write() else 0))
             # What TLS has decrypted already does not wake a poll.
             waiting = isinstance(sock, ssl.SSLSocket) and sock.pending()
             ready = {fd for fd, _ in poll.poll(0 if waiting else TICK_S * 1_000)}
+            self.progress += 1
             if woken.fileno() in ready:
                 woken.recv(4_096)
             if waiting or sock.fileno() in ready:
@@ -254,7 +297,7 @@ class Link:
             clean_session=None if plan.v5 else plan.session_s == 0,
             manual_ack=plan.manual_ack,
         )
-        client.enable_logger(paho_log)
+        client.enable_logger(self._paho_log)
         client.connect_timeout = CONNECT_S
         client.max_inflight_messages_set(plan.broker.in_flight)
         client.max_queued_messages_set(plan.queued)
@@ -290,11 +333,11 @@ class Link:
     ) -> None:
         self._ended = code.value
         if code.value == TAKEN_OVER:
-            self._taken_over_at = time.monotonic()
+            self.contest()
             self._tell(f"lost: another client uses the id {self._plan.client_id}")
         # A refused connection is also closed, and the refusal says more.
         elif not self.problem.startswith("refused") or self._up_at is not None:
-            self._tell(f"lost: {code}")
+            self._tell(f"lost: {self._ear.heard or code}")
 
     def _tell(self, problem: str) -> None:
         """Log a problem when it is new; note it always."""
