@@ -223,19 +223,26 @@ class Link:
         """Connect and serve until the connection ends; return how many seconds it held."""
         self._ended, self._up_at, self._ear.heard = 0, None, ""
         self._may_wait(CONNECT_S)
+        self._guarded(self._connect_and_serve)
+        self._hang_up()
+        self._guarded(self._callbacks.changed)
+        return time.monotonic() - self._up_at if self._up_at is not None else 0.0
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do a step of the thread; nothing that it raises ends the thread."""
         try:
-            self._client = self._make()
-            self._connect()
-            self._serve()
+            work()
         except (OSError, SecondlookError) as error:
             self._tell(f"unreachable: {error or type(error).__name__}")
         except Exception:  # the top of a thread: a bug in a callback must not end it
             log.exception("link_failed client=%s", self._plan.client_id)
             self.failures += 1
             self._tell("lost: a bug, see the log")
-        self._hang_up()
-        self._callbacks.changed()
-        return time.monotonic() - self._up_at if self._up_at is not None else 0.0
+
+    def _connect_and_serve(self) -> None:
+        self._client = self._make()
+        self._connect()
+        self._serve()
 
     def _connect(self) -> None:
         host, port, _ = broker_address(self._plan.broker.url)
