@@ -78,7 +78,7 @@ class Device:
             tuple(topics.of(self.name, channel) for channel in HEARD),
             self.rng,
         )
-        reports = Reports(self.name, self._status, self._reported, self._telemetry)
+        reports = Reports(self.name, "0", self._status, self._reported, self._telemetry)
         twin = Twin(self.config, self._notebook, self.clock, Keys())
         self.uplink = Uplink(
             self.session, topics, self.spool, self._notebook, twin, reports, self.clock, self.rng

@@ -27,7 +27,9 @@ def connects(broker: Mosquitto) -> list[tuple[int, str]]:
     text = (broker.folder / "mosquitto.log").read_text()
     return [
         (int(at), client)
-        for at, client in re.findall(r"^(\d+): New client connected from \S+ as (\S+)", text, re.MULTILINE)
+        for at, client in re.findall(
+            r"^(\d+): New client connected from \S+ as (\S+)", text, re.MULTILINE
+        )
     ]
 
 
