@@ -70,6 +70,7 @@ class Device:
     def __enter__(self) -> "Device":
         self.spool = Spool(self.folder / "spool", self.config.spool, self.clock)
         self._notebook = Notebook(self.folder)
+        self._instance = self.rng.randbytes(4).hex()
         topics = Topics()
         self.session = Session(
             self.config.broker,
@@ -78,7 +79,7 @@ class Device:
             tuple(topics.of(self.name, channel) for channel in HEARD),
             self.rng,
         )
-        reports = Reports(self.name, self._status, self._reported, self._telemetry)
+        reports = Reports(self.name, self._instance, self._status, self._reported, self._telemetry)
         twin = Twin(self.config, self._notebook, self.clock, Keys())
         self.uplink = Uplink(
             self.session, topics, self.spool, self._notebook, twin, reports, self.clock, self.rng
@@ -96,6 +97,12 @@ class Device:
         self.session.stop()
         self.spool.close()
         self._notebook.close()
+
+    def ask(self) -> None:
+        """Ask it to end, so that many end at once."""
+        self.loop.ask()
+        self.session.wake.set()
+        self.session.link._stop.set()
 
     def put(
         self, count: int = 1, *, margin: float | None = None, jpeg: bytes = PICTURE, **about: Any
@@ -124,7 +131,10 @@ class Device:
 
     def _status(self, *, online: bool = True) -> Status:
         problems = self.uplink.problems if online else ()
-        return Status(device=self.name, online=online, at=time.time(), problems=problems)
+        return Status(
+            device=self.name, online=online, at=time.time(), problems=problems,
+            instance=self._instance,
+        )  # fmt: skip
 
     def _reported(self) -> Reported:
         return Reported(
