@@ -94,7 +94,8 @@ def test_two_with_one_id(case: Case, tmp_path: Path, mosquitto: Mosquitto) -> No
     case.record(seconds, connects_per_min_each=per_minute, connects_at_first=before)
     judge(case, count)
     assert "cam-1" in alarm
-    assert per_minute < 2
+    # In half a minute each may come back once or twice; to hurry is to do so every second.
+    assert per_minute < 2 if case.form == "long" else after - before <= 4
 
 
 def told(listener: Listener) -> str:
