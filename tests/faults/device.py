@@ -66,10 +66,12 @@ class Device:
         )
         self.put_at: dict[str, float] = {}
         """Monotonic seconds at which looks were accepted."""
+        self.worth: dict[str, float] = {}
 
     def __enter__(self) -> "Device":
         self.spool = Spool(self.folder / "spool", self.config.spool, self.clock)
         self._notebook = Notebook(self.folder)
+        self._instance = self.rng.randbytes(4).hex()
         topics = Topics()
         self.session = Session(
             self.config.broker,
@@ -78,7 +80,11 @@ class Device:
             tuple(topics.of(self.name, channel) for channel in HEARD),
             self.rng,
         )
+<<<<<<< HEAD
         reports = Reports(self.name, "0", self._status, self._reported, self._telemetry)
+=======
+        reports = Reports(self.name, self._instance, self._status, self._reported, self._telemetry)
+>>>>>>> faults
         twin = Twin(self.config, self._notebook, self.clock, Keys())
         self.uplink = Uplink(
             self.session, topics, self.spool, self._notebook, twin, reports, self.clock, self.rng
@@ -97,14 +103,21 @@ class Device:
         self.spool.close()
         self._notebook.close()
 
+    def ask(self) -> None:
+        """Ask it to end, so that many end at once."""
+        self.loop.ask()
+        self.session.wake.set()
+        self.session.link._stop.set()
+
     def put(
-        self, count: int = 1, *, margin: float | None = None, jpeg: bytes = PICTURE, **about: Any
+        self, count: int = 1, *, worth: float | None = None, jpeg: bytes = PICTURE, **about: Any
     ) -> list[str]:
-        """Accept looks, of random value unless a margin is given; return the ids of all."""
-        looks = [self._look(jpeg, margin, about) for _ in range(count)]
+        """Accept looks, of random worth unless one is given; return the ids of all."""
+        looks = [self._look(jpeg, worth, about) for _ in range(count)]
         self.spool.put(looks)
         now = time.monotonic()
         self.put_at.update({look.meta.look_id: now for look in looks})
+        self.worth.update({look.meta.look_id: look.meta.worth for look in looks})
         self.session.wake.set()
         return [look.meta.look_id for look in looks]
 
@@ -113,18 +126,21 @@ class Device:
         """Looks in the spool."""
         return self.spool.totals()[0]
 
-    def _look(self, picture: bytes, margin: float | None, about: dict[str, Any]) -> Look:
+    def _look(self, picture: bytes, worth: float | None, about: dict[str, Any]) -> Look:
         found = meta(
             look_id=new_id(time.time(), self.rng.randbytes(10)),
             device=self.name,
-            margin=round(self.rng.random(), 4) if margin is None else margin,
+            worth=round(self.rng.random(), 3) if worth is None else worth,
             **about,
         )
         return Look(found, picture)
 
     def _status(self, *, online: bool = True) -> Status:
         problems = self.uplink.problems if online else ()
-        return Status(device=self.name, online=online, at=time.time(), problems=problems)
+        return Status(
+            device=self.name, online=online, at=time.time(), problems=problems,
+            instance=self._instance,
+        )  # fmt: skip
 
     def _reported(self) -> Reported:
         return Reported(

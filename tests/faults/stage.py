@@ -38,6 +38,7 @@ looks_per_day = 1000000
 bytes_per_day = 10000000000
 looks_per_sighting = 8
 duplicate_bits = 0
+hold_s = 0
 """
 WORKER = """
 state_dir = "{root}/cloud"

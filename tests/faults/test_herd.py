@@ -18,6 +18,7 @@ from tests.programs import wait_for
 
 LIMIT_S = 120.0
 HERD = 200
+CONNECTED = re.compile(r"^(\d+): New client connected from \S+ as (\S+)", re.MULTILINE)
 SETTLE_S = 10.0
 """Within it, two that share an id may find out."""
 
@@ -25,12 +26,7 @@ SETTLE_S = 10.0
 def connects(broker: Mosquitto) -> list[tuple[int, str]]:
     """Second and client of each connection, by the broker's own log."""
     text = (broker.folder / "mosquitto.log").read_text()
-    return [
-        (int(at), client)
-        for at, client in re.findall(
-            r"^(\d+): New client connected from \S+ as (\S+)", text, re.MULTILINE
-        )
-    ]
+    return [(int(at), client) for at, client in CONNECTED.findall(text)]
 
 
 @pytest.mark.fault(11)
@@ -58,6 +54,8 @@ def test_thundering_herd(case: Case, tmp_path: Path, mosquitto: Mosquitto) -> No
             count = drained(*devices, limit_s=LIMIT_S)
         drained_s = round(time.monotonic() - started, 1)
         again = connects(mosquitto)[seen:]
+        for device in devices:
+            device.ask()
     per_second = Counter(at for at, _ in again)
     case.record(
         HERD * rounds, peak_connects_per_s=max(per_second.values()), all_back_s=max(back_s),
@@ -96,7 +94,8 @@ def test_two_with_one_id(case: Case, tmp_path: Path, mosquitto: Mosquitto) -> No
     case.record(seconds, connects_per_min_each=per_minute, connects_at_first=before)
     judge(case, count)
     assert "cam-1" in alarm
-    assert per_minute < 2
+    # In half a minute each may come back once or twice; to hurry is to do so every second.
+    assert per_minute < 2 if case.form == "long" else after - before <= 4
 
 
 def told(listener: Listener) -> str:
