@@ -292,7 +292,7 @@ def test_an_agent_lives_through_its_clock(
     ):
         manager.bind(str(tmp_path / "notify"))
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+        monkeypatch.setenv("WATCHDOG_USEC", "4000000")
         with running(agent):
             pings = 0
             wait_for("looks", lambda: receipted(listener, metas, 2), 60)
