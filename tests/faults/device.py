@@ -80,11 +80,7 @@ class Device:
             tuple(topics.of(self.name, channel) for channel in HEARD),
             self.rng,
         )
-<<<<<<< HEAD
-        reports = Reports(self.name, "0", self._status, self._reported, self._telemetry)
-=======
         reports = Reports(self.name, self._instance, self._status, self._reported, self._telemetry)
->>>>>>> faults
         twin = Twin(self.config, self._notebook, self.clock, Keys())
         self.uplink = Uplink(
             self.session, topics, self.spool, self._notebook, twin, reports, self.clock, self.rng
