@@ -28,6 +28,7 @@ from agent.machine import CLOCK_FLOOR
 from agent.notebook import Notebook
 from agent.pipeline import Observer, Parts, Pipeline
 from agent.report import Reporter
+from agent.saver import Saver
 from agent.session import Session
 from agent.spool import Spool
 from agent.threads import Loop, stop_in_turn, stop_together
@@ -41,7 +42,6 @@ log = logging.getLogger(__name__)
 HEARD: Final[tuple[Channel, ...]] = ("receipt", "verdict", "desired", "advice", "status")
 TAKE_S: Final = 0.5
 TICK_S: Final = 0.5
-SAVE_BUDGET_S: Final = 30.0
 CAMERAS_STOP_S: Final = 2.0
 STOP_S: Final = 10.0
 """With the cameras and the farewell to the broker, less than the 20 s of the unit."""
@@ -94,7 +94,8 @@ class Daemon:
             engine, classifier, profile, lanes, self.journal, self.twin, config, clock,
             self._observer,
         )  # fmt: skip
-        self.pipeline = Pipeline(parts, self.notebook.fact("budget"))
+        self.pipeline = Pipeline(parts, self.notebook.fact("budget"), self.notebook.fact("asked"))
+        self._saver = Saver(self.pipeline, self.notebook, clock)
         self._reporter = Reporter(
             config=config,
             model=engine.model.version,
@@ -139,7 +140,7 @@ class Daemon:
             stop_together((*self._captures, self._trust), CAMERAS_STOP_S)
             self._mailbox.close()
             stop_in_turn(self._loops, STOP_S)
-            self._save_budget()
+            self._saver.save()
             topics = Topics(self.config.broker.prefix)
             gone = (topics.of(self.config.device, "status"), to_json(self._gone()))
             self._session.stop(gone)
@@ -153,10 +154,15 @@ class Daemon:
 
     @property
     def ended(self) -> bool:
-        """True when every source has come to its end and every frame is through."""
+        """True when every source has come to its end and all that was in the frames is on disk."""
+        # In the order of the straight line: what left one place has arrived at the next.
+        return self._frames_ended and not self.pipeline.holding and self.journal.idle
+
+    @property
+    def _frames_ended(self) -> bool:
         states = {r.state for r in self._cameras.values()}
         all_told = len(self._cameras) == len(self._captures)
-        return all_told and states == {"ended"} and self._mailbox.idle and self.journal.idle
+        return all_told and states == {"ended"} and self._mailbox.idle
 
     @property
     def settled(self) -> bool:
@@ -176,7 +182,7 @@ class Daemon:
             False where a loop failed, or the wait was given up.
         """
         period = watchdog_period_s()
-        fed = saved = news_at = self._clock.monotonic()
+        fed = news_at = self._clock.monotonic()
         beat_at = fed - PERIOD_S
         news: tuple[object, ...] = ()
         while not stop.wait(TICK_S):
@@ -189,9 +195,7 @@ class Daemon:
             if period and now - fed >= period:
                 fed = now
                 self._feed()
-            if now - saved >= SAVE_BUDGET_S:
-                saved = now
-                self._save_budget()
+            self._saver.step()
             if until_settled is None:
                 continue
             if self.settled:
@@ -247,8 +251,10 @@ class Daemon:
             if frame is not None:
                 self.pipeline.step(frame)
                 self._mailbox.done(frame)
-            elif self.ended:
+            elif self._frames_ended:
                 self.pipeline.flush()
+            else:
+                self.pipeline.release()
             self._rounds += 1
         self.pipeline.flush()
 
@@ -299,9 +305,3 @@ class Daemon:
 
     def _time_floor(self) -> float:
         return float(self.notebook.fact("time_floor", CLOCK_FLOOR))
-
-    def _save_budget(self) -> None:
-        try:
-            self.notebook.remember(budget=self.pipeline.levels)
-        except UnavailableError as error:
-            log.debug("budget_not_saved reason=%s", error)

@@ -2,27 +2,28 @@
 
 import math
 import os
-from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
 from agent import __version__
+from agent.asked import Asked
+from agent.bar import Bar
 from agent.base.clock import Clock
-from agent.budget import Budget, daily
 from agent.contract.codec import Look, encode_look
-from agent.contract.config import DeviceConfig, Limits, Settings, held_threshold
+from agent.contract.config import DeviceConfig
 from agent.contract.ids import new_id
-from agent.contract.manifest import ModelManifest
 from agent.contract.messages import LookMeta, Reason, ScoredLabel
 from agent.contract.profile import Profile
 from agent.counters import Counters
-from agent.crops import encode_context, encode_crop
-from agent.decide import Policy, decide, repeats
+from agent.crops import encode_context, encode_crop, sharpness
+from agent.decide import Basis, Policy, Record, audited, choose, decide, is_other_view
+from agent.held import View, Views, merit
 from agent.journal import Journal
 from agent.machine import clock_synced
 from agent.notebook import Note
-from agent.twin import Orders, Twin
+from agent.policy import Levels, Ration, budget_of, levels_of, policy_of, ration_of
+from agent.twin import Twin
 from agent.vision.engine import Engine
 from agent.vision.predict import Classifier
 from agent.vision.preprocess import region_hash
@@ -30,13 +31,13 @@ from agent.vision.propose import Proposer
 from agent.vision.scores import top_k
 from agent.vision.tracker import Sighting, Tracked, Tracker
 from agent.vision.types import Frame, Prediction
+from agent.worth import Signals, doubt, indecision, relative_entropy, strangeness
 
 TOP: Final = 5
 CROP_MARGIN: Final = 0.15
 """A person or an LLM wants a little more around a region than the model does."""
-HASHES: Final = 128
-KEPT: Final = 256
-"""Sightings whose count of looks is remembered; more than a tracker follows at once."""
+RECORDS: Final = 256
+"""Sightings that are remembered; more than a tracker follows at once."""
 
 
 @dataclass(slots=True)
@@ -45,11 +46,19 @@ class Lane:
 
     proposer: Proposer
     tracker: Tracker
-    hashes: deque[int] = field(default_factory=lambda: deque(maxlen=HASHES))
-    kept: dict[str, int] = field(default_factory=dict)
-    """Looks kept, by sighting; the oldest are dropped."""
+    views: Views = field(default_factory=Views)
+    """What might be asked about, and is held for a better view of the same object."""
+    records: dict[str, Record] = field(default_factory=dict)
+    """By sighting; the oldest are dropped."""
     looked_at: float = -math.inf
     """Moment of the newest frame that was classified."""
+
+    def forget(self, tracked: Tracked) -> None:
+        """Drop the oldest records, not of what is in sight or held."""
+        seen = {sighting.sighting_id for _, sighting in tracked.pairs}
+        old = [name for name in self.records if name not in seen and name not in self.views]
+        for name in old[: len(self.records) - RECORDS]:
+            del self.records[name]
 
 
 Observer = Callable[[Frame, Tracked], None]
@@ -74,8 +83,13 @@ class Parts:
 class Pipeline:
     """One inference thread serves all cameras; config is switched between two frames."""
 
-    def __init__(self, parts: Parts, levels: tuple[float, float] | None) -> None:
-        """Start with the budget `levels` (looks, bytes) saved by an earlier run, or full."""
+    def __init__(
+        self,
+        parts: Parts,
+        levels: Sequence[float | None] | None,
+        memory: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Start with what an earlier run saved: `levels` and `memory`; None: with full buckets."""
         self._engine = parts.engine
         self._classifier = parts.classifier
         self._profile = parts.profile
@@ -87,15 +101,33 @@ class Pipeline:
         self._clock = parts.clock
         self._observer = parts.observer
         self._orders = parts.twin.orders
-        self._policy = self._fresh_policy()
         self._settings = self._orders.settings
-        self._budget = self._fresh_budget(levels)
+        self._policy = self._fresh_policy()
+        self._ration = self._fresh_ration()
+        saved = memory or {}
+        self._basis = Basis(
+            budget_of(self._ration, levels_of(levels), self._clock.monotonic()),
+            Bar.restored(saved.get("bar", ())),
+            Asked.restored(saved.get("asked")),
+        )
         self.counters = Counters()
 
     @property
-    def levels(self) -> tuple[float, float]:
-        """Looks and bytes left in the budget, to be saved."""
-        return self._budget.looks.level, self._budget.size.level
+    def levels(self) -> Levels:
+        """Looks, bytes and dollars left in the budget, to be saved."""
+        budget = self._basis.budget
+        return budget.looks.level, budget.size.level, budget.money.level if budget.money else None
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What was asked lately and what could have been, to be saved."""
+        basis = self._basis
+        return {"bar": basis.bar.as_saved(), "asked": basis.asked.as_saved()}
+
+    @property
+    def holding(self) -> bool:
+        """True while views wait for better ones: what is held is not accepted yet."""
+        return any(len(lane.views) for lane in self._lanes.values())
 
     def step(self, frame: Frame) -> None:
         """Take one frame along the straight line."""
@@ -115,64 +147,111 @@ class Pipeline:
         for prediction, sighting in tracked.pairs:
             self.counters.scored(prediction.score)
             if frame.still or sighting.frames >= self._settings.min_hits:
-                self._consider(frame, prediction, sighting, lane)
-        while len(lane.kept) > KEPT:
-            lane.kept.pop(next(iter(lane.kept)))
+                self._consider(frame, prediction, sighting, lane, started)
+        self._close(lane, tracked.closed, started, 0.0 if frame.still else self._settings.hold_s)
+        self.release()
+        if len(lane.records) > RECORDS:
+            lane.forget(tracked)
         self.counters.sightings += len(tracked.opened)
         self.counters.timed(self._clock.monotonic() - started)
 
-    def flush(self) -> None:
-        """Close all sightings: the sources have ended."""
+    def release(self) -> None:
+        """Ask about views that were held long enough, whether or not frames come."""
         for lane in self._lanes.values():
-            for sighting in lane.tracker.flush():
+            if lane.views:
+                self._close(lane, (), self._clock.monotonic(), self._settings.hold_s)
+
+    def flush(self) -> None:
+        """Close all sightings, and ask about what is held: the sources have ended."""
+        for lane in self._lanes.values():
+            ended = lane.tracker.flush()
+            for sighting in ended:
                 self._journal.add(self._note(sighting))
+            self._close(lane, ended, self._clock.monotonic(), 0.0)
 
     def _switch(self) -> None:
-        orders = self._twin.orders.at(self._twin.now())
-        if orders is self._orders:
+        orders, before = self._twin.orders.at(self._twin.now()), self._orders
+        if orders.settings is before.settings and orders.advice is before.advice:
             return
-        self._orders = orders
+        self._orders, self._settings = orders, orders.settings
         self._policy = self._fresh_policy()
-        if orders.settings is not self._settings:
-            self._settings = orders.settings
-            self._budget = self._fresh_budget(self.levels)
-            for lane in self._lanes.values():
-                lane.tracker.min_hits = self._settings.min_hits
+        for lane in self._lanes.values():
+            lane.tracker.min_hits = self._settings.min_hits
+        if (ration := self._fresh_ration()) != self._ration:
+            self._ration = ration
+            budget = budget_of(ration, self.levels, self._clock.monotonic())
+            self._basis = replace(self._basis, budget=budget)
 
     def _fresh_policy(self) -> Policy:
-        return policy_of(self._orders, self._limits, self._engine.model.manifest)
+        manifest = self._engine.model.manifest
+        return policy_of(self._settings, self._orders.advice, self._limits, manifest)
 
-    def _fresh_budget(self, levels: tuple[float, float] | None) -> Budget:
-        now = self._clock.monotonic()
-        looks, size = ration(self._settings, self._profile, self._limits)
-        old_looks, old_size = levels or (None, None)
-        return Budget(daily(looks, old_looks, now), daily(size, old_size, now))
+    def _fresh_ration(self) -> Ration:
+        return ration_of(self._settings, self._orders.advice, self._limits, self._profile)
 
     def _consider(
-        self,
-        frame: Frame,
-        prediction: Prediction,
-        sighting: Sighting,
-        lane: Lane,
+        self, frame: Frame, prediction: Prediction, sighting: Sighting, lane: Lane, now: float
     ) -> None:
-        now = self._clock.monotonic()
-        kept = lane.kept.get(sighting.sighting_id, 0)
-        decision = decide(prediction, sighting.sighting_id, self._policy, self._budget, kept, now)
-        if decision.reason:
-            dhash = region_hash(frame.image, prediction.region.box)
-            if repeats(dhash, lane.hashes, self._policy):
-                self.counters.dropped["duplicate"] += 1
-                return
-            look = self._look(frame, prediction, sighting, decision.reason)
-            if not self._journal.add(look):
-                self.counters.dropped["busy"] += 1
-                return
-            lane.hashes.append(dhash)
-            lane.kept[sighting.sighting_id] = kept + 1
-            self._budget = self._budget.spent(len(encode_look(look)), now)
-            self.counters.kept += 1
-        else:
+        """Hold this sight of an object, where it might be asked about and is the best so far."""
+        record = lane.records.get(sighting.sighting_id)
+        if record is None:
+            record = lane.records[sighting.sighting_id] = Record()
+        if not record.drawn and sighting.state == "provisional":
+            self._draw(record, sighting.sighting_id, now)
+        record.sighting_label = sighting.label
+        decision = decide(prediction, sighting, self._policy, self._basis.budget, record, now)
+        if decision.reason is None:
             self.counters.dropped[decision.why] += 1
+            return
+        box = prediction.region.box
+        dhash = region_hash(frame.image, box)
+        if not record.audit and not is_other_view(dhash, prediction.label, record, self._policy):
+            self.counters.dropped["same"] += 1
+            return
+        signals = signals_of(prediction, sighting, self._policy.unknown_above)
+        # Which view of an audited sighting is judged must not depend on how sure it made us.
+        unsure = 1.0 if record.audit else doubt(signals)
+        value = merit(sharpness(frame.image, box), min(box.width, box.height), unsure)
+        if lane.views.betters(sighting.sighting_id, value):
+            look = self._look(frame, prediction, sighting, decision.reason)
+            lane.views.hold(View(look, prediction.label, dhash, value, signals), now)
+
+    def _draw(self, record: Record, sighting_id: str, now: float) -> None:
+        """Draw the audit, once a sighting; less often while even its reserve runs out."""
+        record.drawn = True
+        room = self._basis.budget.reserve_fill(now)
+        record.audit_share = round(self._policy.audit_share * room, 6)
+        record.audit = audited(sighting_id, record.audit_share)
+
+    def _close(self, lane: Lane, closed: Sequence[Sighting], now: float, hold_s: float) -> None:
+        """Ask about the views whose time has come."""
+        for sighting in closed:
+            if record := lane.records.get(sighting.sighting_id):
+                record.sighting_label = sighting.label
+        if lane.views:
+            ended = {sighting.sighting_id for sighting in closed}
+            for view in lane.views.due(ended, now, hold_s):
+                self._ask(view, lane.records[view.sighting_id], now)
+
+    def _ask(self, view: View, record: Record, now: float) -> None:
+        """Give a view to the journal, where it is chosen or was drawn for the audit."""
+        record.tried, record.dhash, record.label = record.tried + 1, view.dhash, view.label
+        reason, value = view.look.meta.reason, 1.0
+        if reason != "audit":
+            choice = choose(view, self._policy, self._basis, now)
+            self._basis = choice.basis
+            if choice.why and not record.audit:
+                self.counters.dropped[choice.why] += 1
+                return
+            reason = "audit" if choice.why else reason
+            value = 1.0 if record.audit else choice.worth
+        look = finished(view.look, reason, value, record)
+        if not self._journal.add(look):
+            self.counters.dropped["busy"] += 1
+            return
+        record.audit = False
+        self._basis = self._basis.after(view, len(encode_look(look)), now)
+        self.counters.kept += 1
 
     def _look(
         self, frame: Frame, prediction: Prediction, sighting: Sighting, reason: Reason
@@ -234,38 +313,27 @@ def too_soon(frame: Frame, last: float, max_fps: float) -> bool:
     return max_fps > 0 and not frame.still and 0 <= frame.moment - last < 0.99 / max_fps
 
 
-def policy_of(orders: Orders, limits: Limits, manifest: ModelManifest | None) -> Policy:
-    """Return the policy in force: settings and advice, held within the device's limits.
+def signals_of(prediction: Prediction, sighting: Sighting, unknown_above: float) -> Signals[float]:
+    """Return what is known about one sight of an object, novelty and need apart."""
+    agrees = prediction.label == sighting.label
+    return Signals(
+        margin=prediction.margin,
+        entropy=relative_entropy(prediction.scores),
+        strange=strangeness(prediction.energy, unknown_above),
+        disagree=1.0 - sighting.score if agrees else sighting.score,
+        band=indecision(prediction.region.score),
+        novelty=1.0,
+        need=0.0,
+    )
 
-    Args:
-        orders: Settings and advice.
-        limits: The device's own.
-        manifest: The model's own thresholds; advice replaces those for margins class by class.
-    """
-    settings, advice = orders.settings, orders.advice
-    unknown = manifest.unknown if manifest else None
-    thresholds = {
-        **(manifest.thresholds if manifest else {}),
-        **(advice.thresholds if advice else {}),
+
+def finished(look: Look, reason: Reason, value: float, record: Record) -> Look:
+    """Return a held look with what is known only when it is sent."""
+    final = {
+        "reason": reason,
+        "worth": round(value, 3),
+        "sighting_label": record.sighting_label or None,
+        "audit_share": record.audit_share,
+        "audited": record.audit,
     }
-    return Policy(
-        threshold=settings.threshold,
-        audit_share=settings.audit_share,
-        looks_per_sighting=settings.looks_per_sighting,
-        duplicate_bits=settings.duplicate_bits,
-        min_side=settings.min_side,
-        class_thresholds={
-            label: held_threshold(value, limits) for label, value in thresholds.items()
-        },
-        wanted=frozenset(advice.wanted) if advice else frozenset(),
-        unknown_above=unknown.threshold if unknown else math.inf,
-    )
-
-
-def ration(settings: Settings, profile: Profile, limits: Limits) -> tuple[int, int]:
-    """Return looks and bytes a day: settings, else the profile's, never above the limits."""
-    looks, size = settings.looks_per_day, settings.bytes_per_day
-    return (
-        min(limits.looks_per_day, profile.budget.looks_per_day if looks is None else looks),
-        min(limits.bytes_per_day, profile.budget.bytes_per_day if size is None else size),
-    )
+    return replace(look, meta=look.meta.model_copy(update=final))

@@ -138,18 +138,22 @@ class Uplink:
                 break
             except BadContentError as error:
                 log.warning("message_refused reason=%s", error)
+        told: list[Note] = []
         while not self._session.acks.empty():
-            self._settle(self._session.acks.get())
+            told += self._settle(self._session.acks.get())
+        if told:
+            self._notebook.published(told)
 
-    def _settle(self, ack: Acked) -> None:
+    def _settle(self, ack: Acked) -> tuple[Note, ...]:
+        """Take the broker's word on a message; return the sighting that it told of, if any."""
         if not self._session.settle(ack) or self._sending.acked(ack):
-            return
+            return ()
         note = self._events.pop(ack.mid, None)
         if not ack.accepted:
             log.warning("publish_refused reason=%s", ack.reason)
-        elif note:
-            # Even if nobody listened: that is nobody's loss, and no reason to repeat it.
-            self._notebook.published([note])
+            return ()
+        # Even if nobody listened: that is nobody's loss, and no reason to repeat it.
+        return (note,) if note else ()
 
     def _handle(self, message: Inbound) -> None:
         _, channel = self._topics.parse(message.topic)

@@ -106,11 +106,11 @@ def looks(
             given, caught = Given(Box(0, 0, 1, 1)), Caught()
             lane = Lane(given, Tracker(os.urandom))
             parts = replace(built.parts, lanes={CAMERA: lane}, journal=caught)
-            pipeline = Pipeline(parts, None)
             for number, (sample, image) in enumerate(images):
                 assert not isinstance(image, str), f"{sample.name}: {image}"
                 given.box = sample.box(image)
-                lane.hashes.clear()
+                # Each has forgotten what was asked before.
+                pipeline = Pipeline(parts, None)
                 pipeline.step(Frame(CAMERA, number, time.time(), image, still=True))
                 assert caught.looks, f"{sample.name}: {pipeline.counters.dropped}"
                 yield sample, image, caught.looks.pop()

@@ -25,14 +25,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from agent.contract.codec import Look, decode_look
+from agent.contract.codec import decode_look
 from agent.contract.config import SpoolConfig
-from agent.contract.ids import new_id
-from agent.contract.messages import LookMeta, ScoredLabel
 from agent.sending import Sending
 from agent.session import Acked, Session
 from agent.spool import Spool
 from agent.spool_files import read_spool
+from bench.looks import made_up
 from cloud.demo.recount import read_ledger
 
 DAY_S = 86_400.0
@@ -157,28 +156,10 @@ class Day:
             self.sending.reconnected()
 
     def _accept(self) -> None:
-        margin = self.rng.random()
-        look_id = new_id(self.clock.now(), self.rng.randbytes(10))
-        meta = LookMeta(
-            look_id=look_id,
-            device="cam-1",
-            camera="road",
-            sighting_id=new_id(self.clock.now(), self.rng.randbytes(10)),
-            captured_at=self.clock.now(),
-            frame=0,
-            frame_size=(640, 480),
-            box=(0, 0, 64, 64),
-            profile="traffic-signs",
-            model="0123456789abcdef",
-            agent="0",
-            reason="uncertain",
-            top=(ScoredLabel(label="Stop", score=0.5),),
-            margin=margin,
-            energy=-1.0,
-        )
-        jpeg = b"\xff\xd8\xff" + self.rng.randbytes(self.rng.randint(600, 2_200))
-        self.made[look_id] = (self.clock.at, 1.0 - margin)
-        self.spool.put([Look(meta, jpeg)])
+        worth = self.rng.random()
+        look = made_up(self.rng, self.clock.now(), worth, self.rng.randint(600, 2_200))
+        self.made[look.meta.look_id] = (self.clock.at, worth)
+        self.spool.put([look])
         self.most_bytes = max(self.most_bytes, self.spool.totals()[1])
 
     def _hear(self) -> None:

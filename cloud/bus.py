@@ -11,7 +11,8 @@ import threading
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from agent.base.link import SESSION_EXPIRY_S, Callbacks, Link, Plan
+from agent.base.client import SESSION_EXPIRY_S, Plan
+from agent.base.link import Callbacks, Link
 from agent.contract.config import BrokerConfig
 from agent.contract.errors import UnavailableError
 

@@ -18,6 +18,7 @@ from typing import Final
 
 from agent.base.backoff import delays
 from agent.base.clock import Clock
+from agent.base.crash import crash_point
 from agent.contract.codec import Look
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.ids import new_id
@@ -263,10 +264,13 @@ class Ingest:
         batch.aside = [about for item, (about, _) in zip(bad, batch.bad, strict=True) if item]
         if stored:
             self._blobs.write(shard.name, shard.finish())
+            crash_point("ingest-after-shard")
         if kept:
             self._blobs.write(aside.name, aside.finish())
         if stored or kept or batch.heard:
             self._store.add(stored, kept, batch.heard, batch.at)
+        if stored:
+            crash_point("ingest-after-commit")
         return stored, kept
 
     def _set_aside(
@@ -316,6 +320,7 @@ class Ingest:
             )
             if self._bus.publish(topic, to_json(receipt)):
                 self.counters["receipts"] += len(receipt.look_ids)
+                crash_point("ingest-after-receipt")
 
 
 def conflict(look: Look) -> Bad:

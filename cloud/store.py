@@ -286,7 +286,8 @@ def _add_looks(connection: Connection, new: Sequence[StoredLook]) -> int:
 
 LOOK_COLUMNS: Final = (
     "look_id", "device", "camera", "sighting_id", "captured_at", "clock_synced", "frame", "box",
-    "profile", "model", "reason", "top", "device_label", "margin", "energy", "received_at",
+    "profile", "model", "reason", "top", "device_label", "margin", "energy", "worth",
+    "sighting_label", "audit_share", "audited", "received_at",
     "shard", "offset", "length", "sha256", "context_offset", "context_length",
     "state", "not_before", "batch", "asked_at", "attempts", "invalid", "confidence", "why",
     "labeller",
@@ -299,7 +300,8 @@ def _look_row(item: StoredLook) -> tuple[Any, ...]:
     return (
         meta.look_id, meta.device, meta.camera, meta.sighting_id, meta.captured_at,
         meta.clock_synced, meta.frame, compact(meta.box), meta.profile, meta.model, meta.reason,
-        compact(top), top[0][0] if top else None, meta.margin, meta.energy, item.received_at,
+        compact(top), top[0][0] if top else None, meta.margin, meta.energy, meta.worth,
+        meta.sighting_label, meta.audit_share, meta.audited, item.received_at,
         picture.shard, picture.offset, picture.length, item.sha256, context.offset, context.length,
         "stored", 0.0, "", 0.0, 0, 0, 0.0, "", "",
     )  # fmt: skip

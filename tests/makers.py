@@ -11,6 +11,7 @@ from agent.contract.codec import Look
 from agent.contract.envelope import Signed, sign
 from agent.contract.ids import new_id
 from agent.contract.messages import LookMeta, ScoredLabel
+from agent.vision.tracker import Sighting
 from agent.vision.types import Box, Image, Prediction, Region
 
 NOW = 1_780_000_000.0
@@ -97,6 +98,13 @@ def prediction(label: str = "Stop", margin: float = 0.9, side: int = 48) -> Pred
     scores = np.array([0.5 + margin / 2, 0.5 - margin / 2], np.float32)
     region = Region(Box(0, 0, side, side))
     return Prediction(region, 0, label, float(scores[0]), margin, -5.0, scores)
+
+
+def sighting(label: str = "Stop", n: int = 1, score: float = 0.9, frames: int = 5) -> Sighting:
+    return Sighting(
+        an_id(n), "front", label, score, score, NOW, NOW + frames / 10, frames,
+        Box(0, 0, 48, 48), "provisional",
+    )  # fmt: skip
 
 
 def envelope(

@@ -145,6 +145,8 @@ class Limits(_Strict):
 
     looks_per_day: int = Field(default=5_000, ge=0, le=1_000_000)
     bytes_per_day: int = Field(default=50_000_000, ge=0, le=10_000_000_000)
+    usd_per_day: float | None = Field(default=None, ge=0, le=1e6, allow_inf_nan=False)
+    """The most money that the cloud may grant; None: as much as it grants."""
     context: Context = "none"
     """The most that may ever leave beside the region itself."""
     min_threshold: float = Field(default=0.05, ge=0, le=1)
@@ -164,11 +166,14 @@ class Settings(_Strict):
     threshold: float = Field(default=0.5, ge=0.0, le=1.0)
     """Predictions whose calibrated margin is below it are uncertain."""
     audit_share: float = Field(default=0.01, ge=0.0, le=1.0)
-    """Share of confident sightings that are asked about all the same."""
+    """Share of all sightings that are asked about by chance alone, to measure the true error."""
     looks_per_day: int | None = Field(default=None, ge=0, le=1_000_000)
     """None: the profile's."""
     bytes_per_day: int | None = Field(default=None, ge=0, le=10_000_000_000)
-    looks_per_sighting: int = Field(default=2, ge=1, le=50)
+    looks_per_sighting: int = Field(default=1, ge=1, le=50)
+    """The best view of a sighting is asked about; more, where it shows or says something else."""
+    hold_s: float = Field(default=2.0, ge=0.0, le=60.0)
+    """A view waits so long for a better one of its sighting; 0: none waits."""
     min_side: int = Field(default=16, ge=4, le=512)
     """Regions whose shorter side has fewer pixels are not asked about."""
     duplicate_bits: int = Field(default=6, ge=0, le=32)

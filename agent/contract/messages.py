@@ -87,6 +87,15 @@ class LookMeta(Message):
     margin: Score
     energy: float = Field(allow_inf_nan=False)
     context: Literal["none", "thumbnail", "frame"] = "none"
+    worth: Score = 0.5
+    """What the device reckons the look to be worth; an audited one is worth 1, for a sample with
+    holes proves nothing. The least are evicted first where there is no room for all."""
+    sighting_label: Label | None = None
+    """The device's answer to the sighting as a whole when it asked; None: not told."""
+    audit_share: Score = 0.0
+    """The chance with which this sighting was drawn for the audit; 0: it could not be."""
+    audited: bool = False
+    """It was drawn, and this is the one look at it that counts, whatever `reason` says."""
 
 
 class CameraReport(BaseModel):
@@ -208,6 +217,15 @@ class Verdicts(Message):
     verdicts: tuple[Verdict, ...] = Field(min_length=1, max_length=64)
 
 
+class Grant(BaseModel):
+    """Money that second looks at one device's looks may cost."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    usd_per_day: float = Field(ge=0, le=1e6, allow_inf_nan=False)
+    usd_per_look: float = Field(gt=0, le=1e6, allow_inf_nan=False)
+    """What a look has cost lately, on average over all devices."""
+
+
 class AdviceBody(Message):
     """Guidance from label statistics; applied within the device's own limits, until it expires."""
 
@@ -219,6 +237,8 @@ class AdviceBody(Message):
     """Per-class margin below which a prediction is uncertain."""
     based_on: Count = 0
     """How many labelled looks the advice rests on."""
+    grant: Grant | None = None
+    """None: money is no reason not to ask."""
 
 
 class DesiredBody(Message):

@@ -7,9 +7,9 @@ import pytest
 from agent.contract.codec import MAX_LOOK_BYTES, Look, encode_look
 from agent.contract.config import Settings
 from agent.contract.errors import BadContentError
-from agent.crops import encode_context, encode_crop, fit_jpeg
+from agent.crops import encode_context, encode_crop, fit_jpeg, sharpness
 from agent.vision.types import Box
-from tests.makers import meta
+from tests.makers import meta, picture
 
 NOISE = np.random.default_rng(0).integers(0, 256, (1080, 1920, 3), np.uint8)
 
@@ -52,3 +52,22 @@ def test_a_look_with_context_never_passes_the_limit(context: str) -> None:
 
 def test_no_context_by_default() -> None:
     assert encode_context(NOISE, Settings().context, 0) == b""
+
+
+def test_sharpness_falls_with_blur_and_with_enlarging_not_with_fog() -> None:
+    sharp = np.ascontiguousarray(NOISE[:96, :96])
+    box = Box(0, 0, 96, 96)
+    blurred = np.asarray(cv2.GaussianBlur(sharp, (0, 0), 2.0), np.uint8)
+    small = np.asarray(cv2.resize(blurred, (12, 12), interpolation=cv2.INTER_AREA), np.uint8)
+    foggy = np.asarray(120 + sharp * 0.5, np.uint8)
+    assert sharpness(sharp, box) > 2 * sharpness(blurred, box)
+    assert sharpness(blurred, box) > 0
+    assert sharpness(picture(1, 96), box) < sharpness(sharp, box)
+    assert sharpness(small, Box(0, 0, 12, 12)) < sharpness(sharp, box)
+    assert sharpness(foggy, box) > 0.8 * sharpness(sharp, box)
+
+
+def test_a_flat_region_is_not_sharp() -> None:
+    flat = np.full((50, 50, 3), 90, np.uint8)
+    flat[::2] += 1
+    assert sharpness(flat, Box(0, 0, 50, 50)) < 0.5

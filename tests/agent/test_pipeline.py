@@ -17,9 +17,10 @@ from agent.contract.profile import Profile, ProfileClass
 from agent.device import build_vision
 from agent.journal import Journal
 from agent.notebook import Notebook
-from agent.pipeline import Parts, Pipeline, policy_of, too_soon
+from agent.pipeline import Parts, Pipeline, too_soon
+from agent.policy import policy_of
 from agent.spool import Spool
-from agent.twin import Orders, Twin
+from agent.twin import Twin
 from agent.vision.engine import read_model
 from agent.vision.shipped import load_profile, shipped_model
 from agent.vision.types import Frame
@@ -109,16 +110,16 @@ def test_thresholds_of_the_model_replace_the_setting_and_advice_replaces_them(
 
 def test_thresholds_of_the_model_are_held_within_the_limits() -> None:
     limits = Limits(min_threshold=0.2, max_threshold=0.8)
-    orders = Orders(Settings(), AdviceBody(thresholds={"Yield": 0.5}, based_on=9), 1e12)
+    advice = AdviceBody(thresholds={"Yield": 0.5}, based_on=9)
     manifest = ModelManifest(
         name="m",
         thresholds={"Stop": 1.0, "Yield": 0.3, "No entry": 0.0},
         unknown=UnknownSpec(threshold=-3.5, kept=9_900),
     )
-    policy = policy_of(orders, limits, manifest)
+    policy = policy_of(Settings(), advice, limits, manifest)
     assert policy.class_thresholds == {"Stop": 0.8, "Yield": 0.5, "No entry": 0.2}
     assert policy.unknown_above == -3.5
-    assert policy_of(orders, limits, None).unknown_above == math.inf
+    assert policy_of(Settings(), advice, limits, None).unknown_above == math.inf
 
 
 def test_kept_looks_reach_the_disk_and_cost_budget(tmp_path: Path) -> None:
@@ -126,12 +127,14 @@ def test_kept_looks_reach_the_disk_and_cost_budget(tmp_path: Path) -> None:
     with line(tmp_path, clock, threshold=1.0, looks_per_day=12) as (pipeline, _, spool):
         for frame in frames(20, still=True):
             pipeline.step(frame)
-        assert pipeline.counters.kept == 3, "a quarter of a day's ration at once"
+        assert pipeline.counters.kept == 2, "a quarter of a day's ration, less what audits keep"
         assert pipeline.counters.dropped["budget"] > 0
-        looks, size = pipeline.levels
-        assert looks == 0
-        assert size < 500_000
-    assert spool.accepted == 3
+        looks, size, usd = pipeline.levels
+        assert looks == 1
+        assert size is not None
+        assert size < 500_000 * 2
+        assert usd is None
+    assert spool.accepted == 2
 
 
 def test_max_fps_of_fleet_config_thins_frames_out(tmp_path: Path) -> None:

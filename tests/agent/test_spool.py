@@ -85,11 +85,11 @@ def test_a_restart_finds_everything_and_makes_it_due(tmp_path: Path) -> None:
 def test_live_looks_in_order_the_backlog_best_first(tmp_path: Path) -> None:
     clock = FakeClock()
     spool = opened(tmp_path, clock=clock)
-    spool.put([look(n, margin=n / 100) for n in (30, 10, 20, 40)])
+    spool.put([look(n, worth=1 - n / 100) for n in (30, 10, 20, 40)])
     assert ids(spool.live(9, clock.steady)) == [an_id(n) for n in (10, 20, 30, 40)]
     assert spool.backlog(9, clock.steady) == []
     clock.pass_(LIVE_S + 1)
-    spool.put([look(50, margin=0.01)])
+    spool.put([look(50, worth=0.99)])
     assert ids(spool.live(9, clock.steady)) == [an_id(50)]
     assert ids(spool.backlog(3, clock.steady)) == [an_id(n) for n in (10, 20, 30)]
     assert spool.backlog(-1, clock.steady) == []
@@ -102,12 +102,12 @@ def test_the_bound_holds_and_the_least_valuable_go_first(tmp_path: Path) -> None
     spool = opened(tmp_path, config)
     total = 100_000 // size + 40
     for n in range(total):
-        spool.put([look(n, margin=(n % 10) / 10)])
+        spool.put([look(n, worth=1 - (n % 10) / 10)])
         assert spool.totals()[1] <= 100_000
-    kept = [decode_look(p.read_bytes()).meta.margin for p in files(tmp_path)]
+    kept = [decode_look(p.read_bytes()).meta.worth for p in files(tmp_path)]
     assert spool.evicted > 0
     assert total - spool.evicted == len(kept)
-    assert kept.count(0.0) == len(range(0, total, 10))
+    assert kept.count(1.0) == len(range(0, total, 10))
     assert (tmp_path / "ledger.log").read_text().count("evicted") == spool.evicted
     spool.close()
 
@@ -115,7 +115,7 @@ def test_the_bound_holds_and_the_least_valuable_go_first(tmp_path: Path) -> None
 def test_a_file_that_cannot_be_written_is_not_accepted(tmp_path: Path) -> None:
     spool = opened(tmp_path)
     spool.put([look(1)])
-    blocker = tmp_path / "looks" / f"{an_id(2)}.0700.look.tmp"
+    blocker = tmp_path / "looks" / f"{an_id(2)}.0500.look.tmp"
     blocker.mkdir()
     with pytest.raises(UnavailableError, match="directory"):
         spool.put([look(3), look(2)])

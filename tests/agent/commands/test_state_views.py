@@ -150,6 +150,21 @@ def test_advice_without_config_says_that_limits_are_unknown(cli: Cli, state: Pat
     assert "Give --config" in cli("advice", "--state-dir", state).out
 
 
+def test_granted_money_is_shown_as_it_counts(
+    cli: Cli, state: Path, write_config: WriteConfig
+) -> None:
+    grant = {"usd_per_day": 0.09, "usd_per_look": 0.0003}
+    fill_notebook(state, [], advice_body={"grant": grant, "based_on": 0})
+    told = json.loads(cli("advice", "--state-dir", state, "--json").out)
+    assert told["grant"] == grant
+    page = cli("advice", "--state-dir", state).out
+    assert "Money: $0.0900 a day, for about 300 looks" in page
+    assert "held by" not in page
+    config = write_config("[limits]\nusd_per_day = 0.03\n")
+    page = cli("advice", "--config", config).out
+    assert "Money: $0.0300 a day, for about 100 looks, held by [limits] usd_per_day" in page
+
+
 def test_expired_advice_is_none(cli: Cli, tmp_path: Path) -> None:
     past = time.time() - 7_200
     fill_notebook(tmp_path, [], advice_seq=1, advice_body=ADVICE, advice_expires=past)
