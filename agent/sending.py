@@ -143,9 +143,9 @@ class Sending:
             self._learn(sent.size // 2, now)
             self._spool.sent(sent.item.look_id, now, -1)
             return True
-        pause = next(self._pauses)
-        self._window, self._resume_at = 1, now + pause
-        self._spool.sent(sent.item.look_id, now + pause, -1)
+        if now >= self._resume_at:  # those sent with it are refused with it: one pause for all
+            self._window, self._resume_at = 1, now + next(self._pauses)
+        self._spool.sent(sent.item.look_id, self._resume_at, -1)
         self._refuse(ack.reason)
         return True
 

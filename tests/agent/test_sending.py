@@ -162,6 +162,17 @@ def test_a_refused_look_stays_and_somebody_is_told(bench: Bench, reason: str, wo
     assert bench.sending.problem == ""
 
 
+def test_what_is_refused_together_costs_one_pause(bench: Bench) -> None:
+    bench.spool.put([look(n) for n in range(5)])
+    assert len(bench.step()) == 5
+    for mid in range(1, 6):
+        bench.ack(mid, "Quota exceeded", accepted=False)
+    assert len(bench.step(REFUSED_S[0])) == 1
+    assert bench.ack(6)
+    bench.sending.receipted(bench.broker.ids[-1:])
+    assert len(bench.step()) == 2, "and then all of them at once again"
+
+
 def test_over_the_announced_limit_a_look_is_made_to_fit(bench: Bench) -> None:
     limit = bench.broker.link.max_packet = 4_000
     large = noisy(1, 96, context="frame")
