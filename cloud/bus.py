@@ -11,8 +11,6 @@ import threading
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from paho.mqtt import client as mqtt
-
 from agent.base.client import SESSION_EXPIRY_S, Plan
 from agent.base.link import Callbacks, Link
 from agent.contract.config import BrokerConfig
@@ -71,7 +69,7 @@ class Bus:
         plan = Plan(
             config, client_id, subscriptions, receive_maximum, QUEUED, session_s, manual_ack=True
         )
-        callbacks = Callbacks(self._on_message, changed=self._on_change)
+        callbacks = Callbacks(take=self._on_message, changed=self._on_change)
         self.link = Link(plan, callbacks, random.Random())  # noqa: S311 - spreads reconnects
 
     @property
@@ -160,20 +158,20 @@ class Bus:
         else:
             self._up.clear()
 
-    def _on_message(self, client: mqtt.Client, message: mqtt.MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = ""
-        payload = bytes(message.payload)
+    def _on_message(self, topic: bytes, payload: bytes, mid: int, qos: int) -> None:
         full = (
             self._inbox.qsize() >= self._inbox_limit
             or self._bytes_in - self._bytes_out + len(payload) > INBOX_BYTES
         )
-        if full or not topic:
+        try:
+            name = topic.decode()
+        except UnicodeDecodeError:
+            name = ""
+        connection = self.link.connections
+        if full or not name:
             # Without a receipt the device sends it again; an unacknowledged one would clog.
             self.overflowed += 1
-            client.ack(message.mid, message.qos)
+            self.ack([Arrived("", b"", mid, qos, connection)])
             return
         self._bytes_in += len(payload)
-        self._inbox.put(Arrived(topic, payload, message.mid, message.qos, self.link.connections))
+        self._inbox.put(Arrived(name, payload, mid, qos, connection))

@@ -1,12 +1,5 @@
-"""One paho client: how it presents itself, and buffers. Adapter.
+"""One paho client: how it presents itself. Adapter."""
 
-By itself paho reads a message in four system calls, waits in a fifth, and writes each
-acknowledgement alone: for a worker that drains a backlog that is half of all its work.
-`BufferedClient` replaces methods of paho's inside; a paho that no longer calls `_sock_recv` would
-only be slower.
-"""
-
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,14 +9,13 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from agent.base.broker import log_in
+from agent.base.reader import ReadingClient
 from agent.contract.config import BrokerConfig, broker_address
 
 SESSION_EXPIRY_S: Final = 7 * 86_400
 CONNECT_S: Final = 10.0
 PING_SHARE: Final = 2 / 3
 """paho notices silence after one to two of its periods; with this, within 4/3 of the config's."""
-CHUNK: Final = 64 * 1024
-PUBACK: Final = 0x40
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,41 +43,14 @@ class Plan:
         return self.broker.protocol == "5"
 
 
-class BufferedClient(mqtt.Client):
-    """A client that `loop_read` may be called on while `buffered`, besides when the socket is."""
-
-    _chunk = b""
-    _at = 0
-
-    @property
-    def buffered(self) -> bool:
-        """True where bytes lie here that were read and not yet handled."""
-        return self._at < len(self._chunk)
-
-    def ack_all(self, mids: Iterable[int]) -> None:
-        """Acknowledge QoS 1 messages in one write."""
-        packets = b"".join(b"\x40\x02" + mid.to_bytes(2, "big") for mid in mids)
-        if packets:
-            self._packet_queue(PUBACK, packets, 0, 1)
-
-    def _sock_recv(self, bufsize: int) -> bytes:
-        if not self.buffered:
-            if bufsize >= CHUNK:
-                return super()._sock_recv(bufsize)
-            self._chunk, self._at = super()._sock_recv(CHUNK), 0
-        start = self._at
-        self._at = min(start + bufsize, len(self._chunk))
-        return self._chunk[start : self._at]
-
-
-def new_client(plan: Plan) -> BufferedClient:
+def new_client(plan: Plan) -> ReadingClient:
     """Make a client that is not connected yet.
 
     Raises:
         BadContentError: TLS files do not load.
         UnavailableError: TLS or password files cannot be read.
     """
-    client = BufferedClient(
+    client = ReadingClient(
         CallbackAPIVersion.VERSION2,
         client_id=plan.client_id,
         protocol=MQTTProtocolVersion.MQTTv5 if plan.v5 else MQTTProtocolVersion.MQTTv311,
