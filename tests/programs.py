@@ -27,10 +27,17 @@ class Program:
                 env={**os.environ, **(env or {})},
             )
 
-    def stop(self, how: signal.Signals) -> None:
-        if self.child and self.child.poll() is None:
+    @property
+    def pid(self) -> int:
+        return self.child.pid if self.child else 0
+
+    def stop(self, how: signal.Signals) -> int:
+        """End it and return its exit code; minus the signal where that ended it."""
+        if not self.child:
+            return 0
+        if self.child.poll() is None:
             self.child.send_signal(how)
-            self.child.wait(30)
+        return self.child.wait(30)
 
     def finish(self, limit_s: float) -> int:
         """Wait for its own end and return its exit code."""

@@ -36,7 +36,7 @@ RECONNECT_FLOOR: Final = 0.1
 TAKEN_OVER_S: Final = (30.0, 600.0)
 """Between attempts while somebody else uses our client id: two that hurry evict each other."""
 CONTESTED_S: Final = 3_600.0
-STEADY_S: Final = 10.0
+STEADY_S: Final = 2.0
 """A connection that held for so long starts the waiting times anew."""
 SLACK_S: Final = 30.0
 """Host names are looked up beyond the time limits that we can set."""

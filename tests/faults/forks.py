@@ -18,14 +18,24 @@ from typing import Any, final
 from agent.base import crash
 
 PRELOADED = {"agent": "agent.commands.run", "cloud": "cloud.commands.run"}
+HURRIED: Mapping[str, Any] = {
+    "agent.base.link.RECONNECT_S": (0.4, 3.0),
+    "agent.base.link.STEADY_S": 1.0,
+    "agent.sending.AFTER_RECONNECT_S": 0.5,
+    "agent.sending.REFUSED_S": (0.5, 4.0),
+    "agent.sending.RESEND_S": (4.0, 60.0),
+}
+"""Waiting times cut short, so that more faults fit into a minute. What is done stays the same."""
 
 
 @final
 class Forks:
     """The process that forks, while entered; killing it is left to nobody."""
 
-    def __init__(self, package: str) -> None:
+    def __init__(self, package: str, constants: Mapping[str, Any] | None = None) -> None:
+        """Fork programs of a package; `constants` of modules, by full name, are changed in them."""
         self._package = package
+        self._constants = dict(constants or {})
         self._child: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> "Forks":
@@ -45,7 +55,7 @@ class Forks:
 
     def program(self, *args: str, log: Path) -> "Fork":
         """One program of the package; it can be killed and started again."""
-        return Fork(self, args, log)
+        return Fork(self, args, log, self._constants)
 
     def order(self, **order: Any) -> int:
         assert self._child
@@ -60,15 +70,19 @@ class Forks:
 class Fork:
     """As `tests.programs.Program`."""
 
-    def __init__(self, forks: Forks, args: tuple[str, ...], log: Path) -> None:
+    def __init__(
+        self, forks: Forks, args: tuple[str, ...], log: Path, constants: Mapping[str, Any]
+    ) -> None:
         self._forks = forks
+        self._constants = constants
         self._args = args
         self._log = log
         self.pid = 0
 
     def start(self, env: Mapping[str, str] | None = None) -> None:
-        order = {"args": self._args, "env": dict(env or {}), "log": str(self._log)}
-        self.pid = self._forks.order(**order)
+        self.pid = self._forks.order(
+            args=self._args, env=dict(env or {}), log=str(self._log), constants=self._constants
+        )
 
     def stop(self, how: signal.Signals) -> int:
         """End it and return its exit code; minus the signal where that ended it."""
@@ -77,8 +91,8 @@ class Fork:
         os.kill(self.pid, how)
         return self.finish()
 
-    def finish(self) -> int:
-        """Wait for its end and return its exit code."""
+    def finish(self, _limit_s: float = 0.0) -> int:
+        """Wait for its end, however long, and return its exit code."""
         code = self._forks.order(wait=self.pid)
         self.pid = 0
         return code
@@ -111,6 +125,9 @@ def become(package: str, order: dict[str, Any]) -> None:
     for number, target in enumerate((nothing, log, log)):
         os.dup2(target, number)
     os.environ.update(order["env"])
+    for name, value in order["constants"].items():
+        module, _, constant = name.rpartition(".")
+        setattr(importlib.import_module(module), constant, value)
     # It reads the environment when imported, and that was before the fork.
     importlib.reload(crash)
     sys.argv = [package, *order["args"]]

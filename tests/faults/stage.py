@@ -3,14 +3,14 @@
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from agent.alive import read_alive
 from agent.contract.ids import new_id
 from agent.spool_files import read_spool
 from cloud.demo.recount import rows_of
-from tests.faults.forks import Fork, Forks
+from tests.faults.forks import HURRIED, Fork, Forks
 from tests.faults.oracle import LEDGER, Count, recount
 from tests.programs import Program, wait_for
 
@@ -57,22 +57,28 @@ LLM_NOWHERE = "http://127.0.0.1:9/v1"
 class Stage:
     """Folders, files and programs of a run in `root`."""
 
-    def __init__(self, root: Path, broker: str, forks: Forks, llm: str = "") -> None:
+    def __init__(
+        self, root: Path, broker: str, workers: Forks, agents: Forks | None, llm: str = ""
+    ) -> None:
         """Write both files.
 
         Args:
             root: A folder of this run's own.
             broker: Its address, or that of a proxy before it.
-            forks: Where workers come from.
+            workers: Where they come from.
+            agents: Where they come from; None: each is started from nothing.
             llm: Address of a labeller; empty: nothing is labelled.
         """
         self.root = root
         self._broker = broker
         self._llm = llm
-        self.agent = Program(
-            "agent", "run", "--config", str(root / "device.toml"), log=root / "agent.log"
-        )
-        self.worker: Fork = forks.program(
+        agent = ("run", "--config", str(root / "device.toml"))
+        self.agent: Program | Fork
+        if agents:
+            self.agent = agents.program(*agent, log=root / "agent.log")
+        else:
+            self.agent = Program("agent", *agent, log=root / "agent.log")
+        self.worker = workers.program(
             "run", "--config", str(root / "cloud.toml"), log=root / "worker.log"
         )
         words = {
@@ -123,7 +129,7 @@ class Stage:
         query = f"SELECT COUNT(*) FROM looks WHERE look_id > '{now}'"  # noqa: S608 - ours
         return lambda: rows_of(self.cloud / "secondlook.sqlite", query) not in ([], [(0,)])
 
-    def rest(self, limit_s: float = 120.0) -> Count:
+    def rest(self, limit_s: float = 600.0) -> Count:
         """Let the device see no more, its spool drain, and both end politely; then count.
 
         The worker runs already, and the device does not.
@@ -137,21 +143,29 @@ class Stage:
             database = self.cloud / "secondlook.sqlite"
             waiting = "SELECT COUNT(*) FROM looks WHERE outcome IS NULL"
             wait_for("all answered", lambda: rows_of(database, waiting) == [(0,)], limit_s)
-        self.agent.stop(signal.SIGTERM)
-        assert self.agent.finish(30) == 0, self.agent.output[-3000:]
+        assert self.agent.stop(signal.SIGTERM) == 0, self.agent.output[-3000:]
         assert self.worker.stop(signal.SIGTERM) == 0, self.worker.output[-3000:]
         return recount([self.device], self.cloud)
 
     def _agent_is_up(self) -> bool:
         alive = read_alive(self.device)
-        return bool(alive and self.agent.child and alive.pid == self.agent.child.pid)
+        return alive is not None and alive.pid == self.agent.pid
 
 
 @contextmanager
-def staged(root: Path, broker: str, llm: str = "") -> Iterator[Stage]:
-    """A stage whose programs do not outlive it."""
-    with Forks("cloud") as forks:
-        stage = Stage(root, broker, forks, llm)
+def staged(root: Path, broker: str, llm: str = "", *, hurried: bool = False) -> Iterator[Stage]:
+    """A stage whose programs do not outlive it.
+
+    Args:
+        root: As of `Stage`.
+        broker: As of `Stage`.
+        llm: As of `Stage`.
+        hurried: Whether waiting times are cut short.
+    """
+    constants = HURRIED if hurried else {}
+    with Forks("cloud", constants) as workers, ExitStack() as entered:
+        agents = entered.enter_context(Forks("agent", constants)) if hurried else None
+        stage = Stage(root, broker, workers, agents, llm)
         try:
             yield stage
         finally:
