@@ -7,13 +7,15 @@ Commands are imported when they are called, so that a help page loads no framewo
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
 from agent import __version__
 from agent.contract.errors import BadContentError, SecondlookError, UnavailableError
 from agent.contract.redact import redacted
+from cloud.commands.quarantine import quarantine_app
+from cloud.options import AsJson, Config, StateDir, load_config
 
 BAD_CONTENT: Final = 1
 UNAVAILABLE: Final = 3
@@ -30,18 +32,8 @@ keys_app = typer.Typer(help="The fleet's trust root.", no_args_is_help=True)
 fleet_app = typer.Typer(help="What devices are wanted to do.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 app.add_typer(fleet_app, name="fleet")
+app.add_typer(quarantine_app, name="quarantine")
 
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", "-c", metavar="FILE",
-        help="The worker's file (TOML); without it /etc/secondlook/cloud.toml, where there is one.",
-    ),
-]  # fmt: skip
-StateDir = Annotated[
-    Path | None, typer.Option("--state-dir", metavar="DIR", help="In place of state_dir.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Broker = Annotated[str | None, typer.Option(metavar="URL", help="In place of broker.url.")]
 KeysDir = Annotated[Path | None, typer.Option("--keys", metavar="DIR", help="The folder of keys.")]
 Change = Annotated[
@@ -66,14 +58,6 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-def _config(config: Path | None, state_dir: Path | None, **overrides: Any) -> Any:  # noqa: ANN401
-    from cloud.config_file import default_file, load_cloud_config
-
-    changes = {name.replace("__", "."): value for name, value in overrides.items()}
-    changes["state_dir"] = str(state_dir) if state_dir else None
-    return load_cloud_config(config or default_file(), changes)
 
 
 def _changes(pairs: list[str] | None, epochs: int | None, seed: int | None) -> dict[str, object]:
@@ -103,7 +87,7 @@ def run(
     keys: KeysDir = None,
 ) -> None:
     """Run the worker until it is told to stop."""
-    loaded = _config(
+    loaded = load_config(
         config, state_dir, broker__url=broker, database_url=database, objects_url=objects,
         profile=profile, label__base_url=llm, keys__dir=str(keys) if keys else None,
     )  # fmt: skip
@@ -120,7 +104,7 @@ def status(config: Config = None, state_dir: StateDir = None, json: AsJson = Fal
 
     from cloud.commands.status import show_status
 
-    show_status(_config(config, state_dir), Console(), as_json=json)
+    show_status(load_config(config, state_dir), Console(), as_json=json)
 
 
 @app.command()
@@ -128,7 +112,7 @@ def label(config: Config = None, state_dir: StateDir = None) -> None:
     """Ask about the looks that wait now, once each, and exit."""
     from cloud.commands.run import label_waiting
 
-    done, waiting = label_waiting(_config(config, state_dir))
+    done, waiting = label_waiting(load_config(config, state_dir))
     typer.echo(f"{done} answered, {waiting} wait on")
 
 
@@ -139,7 +123,7 @@ def advice(config: Config = None, state_dir: StateDir = None, json: AsJson = Fal
 
     from cloud.commands.status import show_advice
 
-    show_advice(_config(config, state_dir), Console(), as_json=json)
+    show_advice(load_config(config, state_dir), Console(), as_json=json)
 
 
 @app.command()
@@ -164,7 +148,7 @@ def audit(
 
     since = SystemClock().now() - days * 86_400
     show_audit(
-        _config(config, state_dir), Console(), since, device, labeller_error,
+        load_config(config, state_dir), Console(), since, device, labeller_error,
         by_device=by_device, as_json=json,
     )  # fmt: skip
 
@@ -296,7 +280,7 @@ def fleet_set(
 
     changes = parse_changes(settings)
     folder = str(keys) if keys else None
-    loaded = _config(config, state_dir, broker__url=broker, keys__dir=folder)
+    loaded = load_config(config, state_dir, broker__url=broker, keys__dir=folder)
     order = set_desired(loaded, device, changes, SystemClock(), replace=replace)
     typer.echo(f"{device}: wanted under sequence {order.seq}, published")
 
@@ -315,7 +299,7 @@ def fleet_show(
     from cloud.database import open_database
     from cloud.fleet import as_json, twins
 
-    engine = open_database(_config(config, state_dir).database, create=False)
+    engine = open_database(load_config(config, state_dir).database, create=False)
     found = twins(engine, device)
     engine.dispose()
     if device and not found:

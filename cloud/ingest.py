@@ -59,7 +59,8 @@ class Batch:
     shard_id: str
     at: float
     looks: dict[str, Look] = field(default_factory=dict)
-    hashes: dict[str, str] = field(default_factory=dict)
+    messages: dict[str, Arrived] = field(default_factory=dict)
+    """What brought each of the looks."""
     heard: list[Heard] = field(default_factory=list)
     bad: list[tuple[Bad, Arrived]] = field(default_factory=list)
     aside: list[Bad] = field(default_factory=list)
@@ -115,16 +116,7 @@ class Ingest:
         Raises:
             UnavailableError: storage does not answer.
         """
-        prefixes = [f"{kind}/{self._config.retention}" for kind in (LOOKS, QUARANTINE)]
-        names = [
-            name
-            for prefix in prefixes
-            for name in self._blobs.newest(prefix, DATE_LEVELS)
-            if name.rpartition("/")[2].startswith(f"{self._name}.")
-        ]
-        orphans = sorted(set(names) - self._store.shards(names))
-        self._blobs.delete(orphans)
-        return len(orphans)
+        return clear_orphans(self._blobs, self._store, self._config.retention, self._name)
 
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop; while storage fails, wait and try the same batch again."""
@@ -235,12 +227,10 @@ class Ingest:
         if look.meta.reason == "probe":
             batch.probes.append((look.meta.device, look_id))
             return
-        digest = look.sha256.hex()
-        first = batch.hashes.get(look_id)
-        if first is None:
-            batch.looks[look_id] = look
-            batch.hashes[look_id] = digest
-        elif first == digest:
+        first = batch.looks.setdefault(look_id, look)
+        if first is look:
+            batch.messages[look_id] = message
+        elif first.sha256 == look.sha256:
             batch.duplicates.append((look.meta.device, look_id))
         else:
             batch.bad.append((conflict(look), message))
@@ -249,15 +239,14 @@ class Ingest:
         known = self._store.known(list(batch.looks)) if batch.looks else {}
         for look_id, digest in known.items():
             look = batch.looks.pop(look_id)
-            if digest == batch.hashes[look_id]:
+            if digest == look.sha256.hex():
                 batch.duplicates.append((look.meta.device, look_id))
             else:
-                topic = self._topics.of(look.meta.device, "look")
-                batch.bad.append((conflict(look), Arrived(topic, look.jpeg, 0, 0, 0)))
+                batch.bad.append((conflict(look), batch.messages[look_id]))
 
     def _write(self, batch: Batch) -> tuple[list[StoredLook], list[BadMessage]]:
         shard = ShardBuilder(self._shard_name(LOOKS, batch))
-        stored = [_add(shard, look, batch) for look in batch.looks.values()]
+        stored = [add_look(shard, look, batch.at) for look in batch.looks.values()]
         aside = ShardBuilder(self._shard_name(QUARANTINE, batch))
         bad = [self._set_aside(aside, n, *pair, batch) for n, pair in enumerate(batch.bad)]
         kept = [item for item in bad if item]
@@ -300,7 +289,8 @@ class Ingest:
         return self._quarantined[key] <= self._config.quarantine_per_day
 
     def _shard_name(self, kind: str, batch: Batch) -> str:
-        return f"{kind}/{self._config.retention}/{_day(batch.at)}/{self._name}.{batch.shard_id}.tar"
+        retention = self._config.retention
+        return shard_name(kind, retention, batch.at, self._name, batch.shard_id)
 
     def _send_receipts(self, batch: Batch) -> None:
         good: dict[str, list[str]] = defaultdict(list)
@@ -334,14 +324,40 @@ def is_conflict(bad: Bad) -> bool:
     return bad.reason.startswith(CONFLICT)
 
 
-def _add(shard: ShardBuilder, look: Look, batch: Batch) -> StoredLook:
+def clear_orphans(blobs: Blobs, store: Store, retention: str, writer: str) -> int:
+    """Delete shards of one writer that a crash left without rows; return how many.
+
+    Only of the newest days, and while the writer writes nothing.
+
+    Raises:
+        UnavailableError: storage does not answer.
+    """
+    prefixes = [f"{kind}/{retention}" for kind in (LOOKS, QUARANTINE)]
+    names = [
+        name
+        for prefix in prefixes
+        for name in blobs.newest(prefix, DATE_LEVELS)
+        if name.rpartition("/")[2].startswith(f"{writer}.")
+    ]
+    orphans = sorted(set(names) - store.shards(names))
+    blobs.delete(orphans)
+    return len(orphans)
+
+
+def add_look(shard: ShardBuilder, look: Look, received_at: float) -> StoredLook:
+    """Append a look to a shard and return the row that will tell where it lies."""
     meta = look.meta
-    picture = shard.add(f"{meta.look_id}.jpg", look.jpeg, batch.at)
-    shard.add(f"{meta.look_id}.json", to_json(meta), batch.at)
+    picture = shard.add(f"{meta.look_id}.jpg", look.jpeg, received_at)
+    shard.add(f"{meta.look_id}.json", to_json(meta), received_at)
     context = NOWHERE
     if look.context:
-        context = shard.add(f"{meta.look_id}.context.jpg", look.context, batch.at)
-    return StoredLook(meta, batch.hashes[meta.look_id], picture, context, batch.at)
+        context = shard.add(f"{meta.look_id}.context.jpg", look.context, received_at)
+    return StoredLook(meta, look.sha256.hex(), picture, context, received_at)
+
+
+def shard_name(kind: str, retention: str, now: float, writer: str, shard_id: str) -> str:
+    """Return the name of a shard: kinds, retention classes and days are folders."""
+    return f"{kind}/{retention}/{_day(now)}/{writer}.{shard_id}.tar"
 
 
 def _day(now: float) -> str:

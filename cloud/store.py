@@ -124,7 +124,7 @@ class Store:
         with transaction(self.engine) as connection:
             if names:
                 greet(connection, names, now)
-            if new and _add_looks(connection, new) < len(new):
+            if new and add_looks(connection, new) < len(new):
                 # Another worker was faster: what it stored must be compared, not passed over.
                 raise TakenError("database: some of these looks were stored meanwhile")
             if bad:
@@ -187,8 +187,12 @@ def ahead(engine: Engine) -> tuple[str, ...]:
 def greet(connection: Connection, names: Collection[str], now: float) -> None:
     """Make sure that devices have a row, inside a transaction, and note that they were heard."""
     seen = sa.update(devices).where(devices.c.device.in_(sorted(names))).values(last_seen=now)
-    if connection.execute(seen).rowcount == len(names):
-        return
+    if connection.execute(seen).rowcount < len(names):
+        introduce(connection, names, now)
+
+
+def introduce(connection: Connection, names: Collection[str], now: float) -> None:
+    """Make sure that devices have a row, inside a transaction."""
     rows = [
         {
             "device": name, "first_seen": now, "last_seen": now, "online": False, "status": "",
@@ -272,8 +276,8 @@ def _count(connection: Connection, table: sa.FromClause, *where: Any) -> int:  #
     return int(connection.execute(query).scalar_one())
 
 
-def _add_looks(connection: Connection, new: Sequence[StoredLook]) -> int:
-    """Insert looks whose ids are not taken; return how many.
+def add_looks(connection: Connection, new: Sequence[StoredLook]) -> int:
+    """Insert looks whose ids are not taken, inside a transaction; return how many.
 
     By the driver itself: SQLAlchemy would spend more on a row than SQLite does.
     """

@@ -1,6 +1,5 @@
 """The worker, put together: ingest, labelling, verdicts and advice in one process. Shell."""
 
-import fcntl
 import gc
 import logging
 import threading
@@ -11,11 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO, final
+from typing import final
 
 from agent.base.clock import Clock, SystemClock
 from agent.base.notify import notify, watchdog_period_s
-from agent.contract.errors import SecondlookError, UnavailableError
+from agent.contract.errors import SecondlookError
 from agent.contract.topics import Topics
 from agent.vision.shipped import load_profile
 from cloud.adviser import Adviser
@@ -29,6 +28,7 @@ from cloud.label.profiles import profile_of
 from cloud.label.queue import LabelQueue
 from cloud.label.run import Labeller
 from cloud.label.workflow import Sweeper, Workflows
+from cloud.lock import lock
 from cloud.outbox import Outbox
 from cloud.store import Store, Totals
 from cloud.verdicts import VerdictPublisher
@@ -67,7 +67,11 @@ class Worker:
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         with ExitStack() as opened:
-            opened.callback(_lock(config).close)
+            taken = (
+                f"a worker named {config.name!r} runs here already; stop it, or give this one"
+                " another name"
+            )
+            opened.callback(lock(Path(config.state_dir), config.name, taken).close)
             self._profile = load_profile(config.profile)
             if self._profile.notice:
                 log.warning("research_only notice=%s", self._profile.notice)
@@ -198,20 +202,3 @@ class Worker:
             except Exception:  # the top of a thread: a bug in one role must not end the others
                 log.exception("role_failed name=%s", name)
                 self._stop.wait(1.0)
-
-
-def _lock(config: CloudConfig) -> TextIO:
-    folder = Path(config.state_dir)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / f"worker-{config.name}.lock").open("w")
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        file.close()
-        raise UnavailableError(
-            f"{folder}: a worker named {config.name!r} runs here already; stop it, or give this"
-            " one another name"
-        ) from error
-    except OSError as error:
-        raise UnavailableError(f"state_dir {folder}: {error.strerror}") from error
-    return file
