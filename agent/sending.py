@@ -127,6 +127,7 @@ class Sending:
             self._suspect(max(a.size for a in self._on_wire.values()), now)
         self._awaited.clear()
         self._on_wire.clear()
+        self._refused, self._waiting_since = "", None
         self._spool.hasten(now + AFTER_RECONNECT_S)
 
     def acked(self, ack: Acked) -> bool:
