@@ -14,7 +14,8 @@ from typing import Final
 from paho.mqtt import client as mqtt
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.base.link import Callbacks, Link, Plan
+from agent.base.client import Plan
+from agent.base.link import Callbacks, Link
 from agent.contract.config import BrokerConfig
 
 log = logging.getLogger(__name__)

@@ -312,7 +312,7 @@ def test_streams_that_fail_in_every_way(case: Case) -> None:
             assert enough, name
             rates[name] = max(sum(a <= b < a + 60 for b in served.at) for a in served.at)
             assert {r.state for r in states} <= {"starting", "absent", "stalled", "ok"}, name
-            assert states[-1].state in ("absent", "stalled"), name
+            assert {r.state for r in states} & {"absent", "stalled"}, name
     case.record(
         attempts * len(FAULTS), attempt_s_max=round(max(hung_s.values()), 2),
         reconnects_per_min_max=max(rates.values()),

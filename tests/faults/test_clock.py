@@ -21,6 +21,7 @@ from agent.contract.codec import decode_look
 from agent.contract.config import TrustConfig, parse_config
 from agent.contract.errors import BadContentError
 from agent.contract.ids import new_id
+from agent.contract.messages import LookMeta
 from agent.notebook import Note, Notebook
 from agent.pipeline import too_soon
 from agent.trust import KeyKeeper, fetch_config_keys
@@ -244,8 +245,13 @@ time.time = shifted
 """Runs at the start of the agent's Python: its wall clock is off by what the file says."""
 
 
-def came(listener: Listener, topic: str, count: int) -> bool:
-    return len(listener.heard[topic]) > count
+def receipted(listener: Listener, done: list[LookMeta], count: int) -> bool:
+    """Give each look its receipt; true when there were so many."""
+    for payload in listener.heard["secondlook/cam-1/look"][len(done) :]:
+        done.append(decode_look(payload).meta)
+        receipt = json.dumps({"look_ids": [done[-1].look_id]}).encode()
+        listener.publish("secondlook/cam-1/receipt", receipt)
+    return len(done) >= count
 
 
 def drained_to_a_ping(manager: socket.socket) -> int:
@@ -278,7 +284,7 @@ def test_an_agent_lives_through_its_clock(
     shift(JUMPS["1970"](0) - time.time() + 5)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'early'}:{Path.cwd()}")
     agent = Program("agent", "run", "--config", str(file), log=tmp_path / "agent.log")
-    topic = "secondlook/cam-1/look"
+    metas: list[LookMeta] = []
     rounds: list[Callable[[float], float]] = [*JUMPS.values(), lambda now: now]
     with (
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
@@ -286,19 +292,18 @@ def test_an_agent_lives_through_its_clock(
     ):
         manager.bind(str(tmp_path / "notify"))
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+        monkeypatch.setenv("WATCHDOG_USEC", "4000000")
         with running(agent):
             pings = 0
-            wait_for("looks", lambda: len(listener.heard[topic]) >= 2, 60)
+            wait_for("looks", lambda: receipted(listener, metas, 2), 60)
             for jump in rounds * case.size(1, 10):
-                before = len(listener.heard[topic])
                 shift(jump(time.time()) - time.time() + 5)
                 pings += drained_to_a_ping(manager)
-                more = partial(came, listener, topic, before + 3)
+                more = partial(receipted, listener, metas, len(metas) + 5)
                 wait_for("looks after the jump", more, 60)
             agent.stop(signal.SIGTERM)
             assert agent.finish(20) == 0, agent.output[-3000:]
-    metas = [decode_look(payload).meta for payload in listener.heard[topic]]
+        receipted(listener, metas, 0)
     sent_twice = len(metas) - len({m.look_id for m in metas})
     marks = Counter((m.captured_at > 1e9, m.captured_at > 3e9, m.clock_synced) for m in metas)
     status = listener.json("secondlook/cam-1/status")

@@ -93,7 +93,7 @@ def broker_frozen(stage: Stage) -> Iterator[None]:
     assert child
     child.send_signal(signal.SIGSTOP)
     try:
-        stage.wait_accepted(10)
+        stage.wait_accepted(3)
         yield
     finally:
         child.send_signal(signal.SIGCONT)
@@ -103,7 +103,7 @@ def broker_frozen(stage: Stage) -> Iterator[None]:
 def broker_gone(stage: Stage) -> Iterator[None]:
     stage.broker.stop()
     try:
-        stage.wait_accepted(10)
+        stage.wait_accepted(3)
         yield
     finally:
         stage.broker.start()
@@ -172,7 +172,7 @@ def test_sigterm_in_bad_moments(case: Case, tmp_path: Path, mosquitto: Mosquitto
             with Listener(mosquitto.url, f"listener-{log.stem}") as listener, running(agent):
                 stage = Stage(agent, mosquitto, listener, signer, spool)
                 wait_for("online", lambda s=listener: s.last(STATUS).get("online") is True, 60)  # type: ignore[misc]
-                stage.wait_accepted(10)
+                stage.wait_accepted(3)
                 with moment(stage):
                     time.sleep(case.rng.uniform(0, 0.5))
                     began = time.monotonic()
@@ -213,7 +213,7 @@ def test_sigterm_while_everything_outside_hangs(case: Case, tmp_path: Path) -> N
         agent = Program("agent", "run", "--config", str(file), log=tmp_path / "agent.log")
         spool = tmp_path / "device" / "spool"
         with running(agent):
-            wait_for("looks", lambda: len(read_ledger(spool / "ledger.log")[0]) >= 20, 60)
+            wait_for("looks", lambda: len(read_ledger(spool / "ledger.log")[0]) >= 8, 60)
             began = time.monotonic()
             agent.stop(signal.SIGTERM)
             assert agent.finish(20) == os.EX_OK, agent.output[-3000:]

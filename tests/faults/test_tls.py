@@ -235,6 +235,7 @@ def test_nothing_is_said_to_whom_we_cannot_trust(case: Case, tmp_path: Path) -> 
     attempts = case.size(10, 100)
     secret, connected, rates, problems = 0, 0, {}, {}
     unexplained = []
+    gc.collect()
     files = len(list(Path("/proc/self/fd").iterdir()))
     for name, make in scenes(tmp_path).items():
         scene = make()
@@ -265,7 +266,7 @@ def test_nothing_is_said_to_whom_we_cannot_trust(case: Case, tmp_path: Path) -> 
     )  # fmt: skip
     assert connected == 0
     assert secret == 0
-    assert left == 0
+    assert left <= 0
     assert max(rates.values()) < 10, rates
     assert all(p.startswith(("unreachable: ", "lost: ")) for p in problems.values())
     assert unexplained == []

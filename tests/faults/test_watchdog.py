@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from agent import daemon as daemon_module
+from agent import uplink as uplink_module
+from agent.base import link as link_module
 from agent.base.clock import Clock
 from agent.camera.base import Shot
 from agent.camera.scene.source import SceneSource
@@ -73,6 +76,10 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager
     heard = Manager(tmp_path / "notify")
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+    # Asked every half second here, not every 15 s: idle threads turn more often, too.
+    for place in (link_module, uplink_module):
+        monkeypatch.setattr(place, "TICK_S", 0.1)
+    monkeypatch.setattr(daemon_module, "TAKE_S", 0.1)
     yield heard
     heard.close()
 

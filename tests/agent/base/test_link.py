@@ -10,7 +10,8 @@ import pytest
 from paho.mqtt import client as mqtt
 
 from agent.base import link as module
-from agent.base.link import Callbacks, Link, Plan
+from agent.base.client import Plan
+from agent.base.link import Callbacks, Link
 from agent.contract.config import BrokerConfig
 from tests.conftest import Mosquitto, free_port
 from tests.programs import wait_for
