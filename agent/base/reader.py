@@ -1,8 +1,8 @@
-"""paho's client, reading ahead: messages by the shortest way. Adapter.
+"""paho's client, reading ahead: all that a socket holds, messages by the shortest way. Adapter.
 
-By itself paho reads a message in four system calls, waits in a fifth, wraps it in objects
-with locks, and writes each acknowledgement alone: for a worker that drains a backlog that is half
-of all its work. Here only whole QoS 0 and 1 messages go another way, everything else is paho's.
+By itself paho reads a message in four system calls, waits in a fifth, wraps it in objects with
+locks, and writes each acknowledgement alone: for a worker that drains a backlog that is half of
+all its work. Here only whole QoS 0 and 1 messages go another way, everything else is paho's.
 `_sock_recv` and `_packet_queue` are of its inside; tests hold both ways against each other.
 """
 
