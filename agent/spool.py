@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 LIVE_S: Final = 30.0
 """A look counts as live for so long after it was accepted."""
-MOST_UNANSWERED: Final = 50_000
+MOST_UNANSWERED: Final = 10_000
 LONG_AGO: Final = -1e18
 """Monotonic seconds: looks found at the start are backlog."""
 _TABLE: Final = """
