@@ -44,6 +44,8 @@ class Alive(Message):
     receipted_at: Time | None
     """When the newest receipt came; None: none since the start."""
     verdicts: Count
+    attempts: dict[int, Count] = Field(default_factory=dict, max_length=64)
+    """Waiting looks by how often they were sent without a receipt."""
     status: Status
     reported: Reported
     telemetry: Telemetry

@@ -63,7 +63,7 @@ class Daemon:
             held.enter_context(lock_folder(state, "agent"))
             self.notebook = Notebook(state)
             held.callback(self.notebook.close)
-            self.spool = Spool(state / "spool", config.spool)
+            self.spool = Spool(state / "spool", config.spool, clock)
             held.callback(self.spool.close)
             self._build(state)
             self._held = held.pop_all()
@@ -95,7 +95,7 @@ class Daemon:
             config=config,
             model=engine.model.version,
             cameras=lambda: tuple(self._cameras.values()),
-            problems=lambda: (self._keeper.problem, self.uplink.problem),
+            problems=lambda: (self._keeper.problem, *self.uplink.problems),
             pipeline=self.pipeline,
             journal=self.journal,
             spool=self.spool,
@@ -219,6 +219,7 @@ class Daemon:
                 receipts=receipts,
                 receipted_at=self._receipted_at,
                 verdicts=self.uplink.verdicts,
+                attempts=self.spool.by_attempts(),
                 status=self._reporter.status(),
                 reported=self._reporter.reported(),
                 telemetry=self._reporter.telemetry(),
@@ -265,6 +266,7 @@ class Daemon:
             device,
             (topics.of(device, "status"), to_json(self._gone())),
             tuple(topics.of(device, channel) for channel in HEARD),
+            random.Random(),  # noqa: S311 - spreads reconnects
         )
 
     def _make_uplink(self) -> Uplink:
@@ -277,6 +279,7 @@ class Daemon:
             self.twin,
             Reports(self.config.device, reporter.status, reporter.reported, reporter.telemetry),
             self._clock,
+            random.Random(),  # noqa: S311 - spreads pauses
         )
 
     def _on_camera(self, report: CameraReport) -> None:

@@ -1,9 +1,10 @@
-"""Looks waiting for their receipt: one file each, and a SQLite index. Adapter.
+"""Looks waiting for their receipt: one file each, and the folder is the only record. Adapter.
 
-The files are the truth. A look is a file named by its id, written, synced and renamed before it
-counts as accepted; the index only remembers what to send when, and is rebuilt from the files
-where the two differ. Files rather than blobs: on a full disk `unlink` still works, SQLite's
-DELETE does not.
+A look is accepted when its file is written, synced, renamed and the folder synced. The file's name
+holds what must be known to choose among thousands (`ID.VALUE.look`, the value in thousandths), so
+an index in memory is enough, and is read from the folder at each start: nothing on disk can
+disagree with the files, an SD card is written once per look, and a full disk can still be freed,
+for `unlink` works where a database's DELETE does not.
 """
 
 import logging
@@ -12,35 +13,45 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agent.base.files import open_read_only, storage, sync_folder, write_synced
-from agent.contract.codec import Look, decode_look, encode_look
+from agent.base.clock import Clock
+from agent.base.crash import crash_point
+from agent.base.files import storage, sync_folder, write_synced
+from agent.contract.codec import Look, encode_look
 from agent.contract.config import SpoolConfig
 from agent.contract.errors import BadContentError, UnavailableError
+from agent.spool_files import (
+    BAD_SUFFIX,
+    FileName,
+    find_looks,
+    prepare_folder,
+    prune_bad,
+    value_of,
+)
 
 log = logging.getLogger(__name__)
 
-SCHEMA: Final = 1
-SUFFIX: Final = ".look"
-_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS looks (
+LIVE_S: Final = 30.0
+"""A look counts as live for so long after it was accepted."""
+LONG_AGO: Final = -1e18
+BACKLOG_TURN: Final = 4
+"""Every so manieth place goes to the backlog, however many live looks there are."""
+_TABLE: Final = """
+CREATE TABLE looks (
   look_id TEXT PRIMARY KEY,
   bytes INTEGER NOT NULL,
-  value REAL NOT NULL,
-  captured_at REAL NOT NULL,
-  reason TEXT NOT NULL,
-  label TEXT NOT NULL,
-  camera TEXT NOT NULL,
+  value INTEGER NOT NULL,
+  accepted_at REAL NOT NULL,
   attempts INTEGER NOT NULL DEFAULT 0,
   due_at REAL NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS looks_due ON looks (due_at, captured_at);
-CREATE INDEX IF NOT EXISTS looks_value ON looks (value, captured_at);
+CREATE INDEX looks_value ON looks (value DESC, look_id);
+CREATE INDEX looks_accepted ON looks (accepted_at);
 """
+_COLUMNS: Final = "look_id, bytes, value, attempts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +60,15 @@ class SpoolItem:
 
     look_id: str
     bytes: int
-    captured_at: float
-    reason: str
-    label: str
-    camera: str
+    value: int
+    """What it is worth, in thousandths."""
     attempts: int
+    """How often this process has sent it."""
+
+    @property
+    def name(self) -> FileName:
+        """Its file's name."""
+        return FileName(self.look_id, self.value)
 
 
 class Spool:
@@ -61,27 +76,35 @@ class Spool:
 
     Raises:
         UnavailableError: the folder cannot be written.
-        BadContentError: the index was made by a newer version.
+        BadContentError: the folder was made by a newer version.
     """
 
-    def __init__(self, folder: Path, config: SpoolConfig) -> None:
-        """Open (and where needed repair) the spool in `folder`."""
+    def __init__(self, folder: Path, config: SpoolConfig, clock: Clock) -> None:
+        """Open (and where needed tidy) the spool in `folder`."""
         self._folder = folder
         self._looks = folder / "looks"
         self._config = config
+        self._clock = clock
         self._lock = threading.Lock()
+        self._turn = 0
+        self._bytes = 0
+        self._undeleted: set[Path] = set()
+        """Files of forgotten looks that the disk would not delete yet."""
         self.accepted = 0
         self.evicted = 0
+        self.set_asides = 0
         self.unanswered: set[str] = set()
         """Looks accepted, also by an earlier run that left them here, and not yet answered."""
+        self._db = sqlite3.connect(":memory:", check_same_thread=False)
+        self._db.executescript(_TABLE)
         try:
-            self._looks.mkdir(parents=True, exist_ok=True)
-            self._db = _open_index(folder / "spool.db")
-            self._reconcile()
-        except (OSError, sqlite3.OperationalError) as error:
+            prepare_folder(folder)
+            self._read_folder()
+        except (OSError, BadContentError) as error:
+            self._db.close()
+            if isinstance(error, BadContentError):
+                raise
             raise UnavailableError(f"spool {folder}: {error}; check disk and owner") from error
-        self._bytes = self._indexed_bytes()
-        self.unanswered.update(str(r[0]) for r in self._db.execute("SELECT look_id FROM looks"))
 
     def put(self, looks: Sequence[Look]) -> list[str]:
         """Accept looks: when this returns, they are on disk.
@@ -91,153 +114,214 @@ class Spool:
             room for, is left out and counted as evicted.
 
         Raises:
-            UnavailableError: the disk refused; nothing of this batch is accepted twice, and
-                files already written are found again at the next start.
+            UnavailableError: the disk refused; nothing of this batch is accepted yet, and putting
+                it again is safe.
+        """
+        with storage("spool"), self._lock:
+            self._delete_left()
+            written: list[SpoolItem] = []
+            try:
+                for look in looks:
+                    if item := self._write(look):
+                        written.append(item)
+                        crash_point("spool-after-file")
+                if written:
+                    sync_folder(self._looks)
+            except OSError:
+                self._bytes -= sum(item.bytes for item in written)
+                self._undeleted.update(self._path(item.name) for item in written)
+                raise
+            self._ledger("accepted", [f"{item.look_id} {item.bytes}" for item in written])
+            crash_point("spool-after-accept")
+            self._index(written, self._clock.monotonic())
+            self.accepted += len(written)
+            self.unanswered.update(item.look_id for item in written)
+            return [item.look_id for item in written]
+
+    def due(self, limit: int, now: float) -> list[SpoolItem]:
+        """Return looks to send now: live ones in order, the backlog best first.
+
+        Every fourth place goes to the backlog, so that neither waits for the other to end.
+
+        Args:
+            limit: At most so many.
+            now: Monotonic seconds.
+        """
+        limit = max(0, limit)
+        select = f"SELECT {_COLUMNS} FROM looks WHERE due_at <= ? AND accepted_at"  # noqa: S608
+        edge = now - LIVE_S
+        with storage("spool"), self._lock:
+            live = self._db.execute(
+                f"{select} >= ? ORDER BY accepted_at, look_id LIMIT ?", (now, edge, limit)
+            ).fetchall()
+            backlog = self._db.execute(
+                f"{select} < ? ORDER BY value DESC, look_id LIMIT ?", (now, edge, limit)
+            ).fetchall()
+            chosen: list[tuple[str, int, int, int]] = []
+            while len(chosen) < limit and (live or backlog):
+                self._turn += 1
+                takes_old = not live or (backlog and self._turn % BACKLOG_TURN == 0)
+                chosen.append((backlog if takes_old else live).pop(0))
+        return [SpoolItem(*row) for row in chosen]
+
+    def payload(self, item: SpoolItem) -> bytes | None:
+        """Return a look's bytes as sent; None where its file is gone (and forget it).
+
+        Raises:
+            UnavailableError: the disk does not let us read it.
         """
         with storage("spool"), self._lock:
             try:
-                rows = [row for look in looks if (row := self._write(look))]
-                if rows:
-                    sync_folder(self._looks)
-                    # Before the index, which is rebuilt from the files: the ledger is not.
-                    self._ledger("accepted", [f"{row[0]} {row[1]}" for row in rows])
-                    self._index(rows)
-            except (OSError, sqlite3.Error):
-                self._bytes = self._indexed_bytes()
-                raise
-            self.accepted += len(rows)
-            self.unanswered.update(str(row[0]) for row in rows)
-            return [str(row[0]) for row in rows]
-
-    def due(self, limit: int, now: float) -> list[SpoolItem]:
-        """Return looks to send now, the oldest first."""
-        with storage("spool"), self._lock:
-            found = self._db.execute(
-                "SELECT look_id, bytes, captured_at, reason, label, camera, attempts FROM looks"
-                " WHERE due_at <= ? ORDER BY due_at, captured_at LIMIT ?",
-                (now, limit),
-            ).fetchall()
-        return [SpoolItem(*row) for row in found]
-
-    def payload(self, look_id: str) -> bytes | None:
-        """Return a look's bytes as sent; None where its file is gone (and forget its row)."""
-        try:
-            with storage("spool"):
-                return self._path(look_id).read_bytes()
-        except UnavailableError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
-                self.forget([look_id])
+                return self._path(item.name).read_bytes()
+            except FileNotFoundError:
+                if self._item(item.look_id):
+                    self._evicted(item.look_id, "somebody deleted its file")
+                    self._remove([item])
                 return None
-            raise
 
-    def set_aside(self, look_id: str) -> None:
-        """Take a look whose file is damaged out of the line; the file stays, as `ID.bad`."""
+    def replace(self, item: SpoolItem, payload: bytes) -> None:
+        """Put smaller bytes in a look's place: the broker would not take it as it was."""
         with storage("spool"), self._lock:
-            path = self._path(look_id)
-            path.rename(path.with_suffix(".bad"))
-            self._evicted(look_id)
-            if row := self._row(look_id):
-                self._remove([row])
+            write_synced(self._path(item.name), payload)
+            self._bytes += len(payload) - item.bytes
+            self._db.execute(
+                "UPDATE looks SET bytes = ? WHERE look_id = ?", (len(payload), item.look_id)
+            )
+
+    def set_aside(self, item: SpoolItem, why: str) -> None:
+        """Take a look that cannot be sent out of the line; its file stays, as `ID.bad`."""
+        with storage("spool"), self._lock:
+            path = self._path(item.name)
+            path.rename(path.with_name(item.look_id + BAD_SUFFIX))
+            self.set_asides += 1
+            self._evicted(item.look_id, why)
+            self._remove([item])
 
     def answered(self, look_ids: Iterable[str]) -> None:
         """Note that nothing more is expected for these looks."""
         with self._lock:
             self.unanswered.difference_update(look_ids)
 
-    def sent(self, look_id: str, due_at: float) -> None:
-        """Note that a look was sent; without a receipt it is due again at `due_at`."""
-        with storage("spool"), self._lock, self._db:
+    def sent(self, look_id: str, due_at: float, attempts: int = 1) -> None:
+        """Note that a look was sent; without a receipt it is due again at `due_at`.
+
+        Args:
+            look_id: Which.
+            due_at: Monotonic seconds.
+            attempts: 1; -1 where the broker has refused it, so that it was not sent after all.
+        """
+        with self._lock:
             self._db.execute(
-                "UPDATE looks SET attempts = attempts + 1, due_at = ? WHERE look_id = ?",
-                (due_at, look_id),
+                "UPDATE looks SET attempts = attempts + ?, due_at = ? WHERE look_id = ?",
+                (attempts, due_at, look_id),
             )
 
     def hasten(self, due_at: float) -> None:
         """Make every look due by `due_at` at the latest (after a reconnect)."""
-        with storage("spool"), self._lock, self._db:
+        with self._lock:
             self._db.execute("UPDATE looks SET due_at = ? WHERE due_at > ?", (due_at, due_at))
 
     def forget(self, look_ids: Iterable[str]) -> int:
-        """Delete looks that have their receipt. Returns how many were there."""
-        # Once each: a look that was sent twice may be receipted twice in one message.
-        ids = [i for i in dict.fromkeys(look_ids) if self._path(i).parent == self._looks]
+        """Delete looks that have their receipt. Returns how many were there.
+
+        Raises:
+            UnavailableError: the disk did not delete some. They are not sent again in this
+                process, and after its restart they get their receipt again.
+        """
         with storage("spool"), self._lock:
-            known = [r for i in ids if (r := self._row(i))]
-            self._ledger("receipted", [str(row[0]) for row in known])
-            self._remove(known)
+            # Once each: a look that was sent twice may be receipted twice in one message.
+            known = [item for i in dict.fromkeys(look_ids) if (item := self._item(i))]
+            self._drop(known)
+            self._ledger("receipted", [item.look_id for item in known])
+            self._delete_left()
             return len(known)
 
     def totals(self) -> tuple[int, int]:
-        """Return how many looks wait, and their bytes."""
-        with storage("spool"), self._lock:
-            return int(self._one("SELECT COUNT(*) FROM looks")), self._bytes
+        """Return how many looks wait, and the bytes of their files."""
+        with self._lock:
+            count = self._db.execute("SELECT COUNT(*) FROM looks").fetchone()[0]
+            return int(count), self._bytes
+
+    def by_attempts(self) -> dict[int, int]:
+        """Return how many looks were sent how often without a receipt."""
+        with self._lock:
+            rows = self._db.execute("SELECT attempts, COUNT(*) FROM looks GROUP BY attempts")
+            return {int(attempts): int(count) for attempts, count in rows}
 
     def close(self) -> None:
         """Close the index."""
-        with storage("spool"), self._lock:
+        with self._lock:
             self._db.close()
 
-    def _path(self, look_id: str) -> Path:
-        return self._looks / f"{look_id}{SUFFIX}"
+    def _path(self, name: FileName) -> Path:
+        return self._looks / str(name)
 
-    def _index(self, rows: Sequence[tuple[object, ...]]) -> None:
+    def _index(self, items: Sequence[SpoolItem], accepted_at: float) -> None:
         with self._db:
             self._db.executemany(
-                "INSERT OR IGNORE INTO looks (look_id, bytes, value, captured_at, reason, label,"
-                " camera) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                rows,
+                "INSERT OR IGNORE INTO looks (look_id, bytes, value, accepted_at)"
+                " VALUES (?, ?, ?, ?)",
+                [(item.look_id, item.bytes, item.value, accepted_at) for item in items],
             )
 
-    def _indexed_bytes(self) -> int:
-        return int(self._one("SELECT COALESCE(SUM(bytes), 0) FROM looks"))
-
-    def _one(self, query: str) -> float:
-        return float(self._db.execute(query).fetchone()[0])
-
-    def _row(self, look_id: str) -> tuple[str, int] | None:
-        row: tuple[str, int] | None = self._db.execute(
-            "SELECT look_id, bytes FROM looks WHERE look_id = ?", (look_id,)
+    def _item(self, look_id: str) -> SpoolItem | None:
+        row = self._db.execute(
+            f"SELECT {_COLUMNS} FROM looks WHERE look_id = ?",  # noqa: S608 - ours
+            (look_id,),
         ).fetchone()
-        return row
+        return SpoolItem(*row) if row else None
 
-    def _write(self, look: Look) -> tuple[object, ...] | None:
+    def _write(self, look: Look) -> SpoolItem | None:
         payload = encode_look(look)
-        row = _row_of(look, len(payload))
-        if not self._make_room(len(payload), value_of(look)):
-            self._evicted(look.meta.look_id)
+        item = SpoolItem(look.meta.look_id, len(payload), value_of(look), 0)
+        if not self._make_room(item):
+            self._evicted(item.look_id, "the spool is full of better ones")
             return None
-        write_synced(self._path(look.meta.look_id), payload)
-        self._bytes += len(payload)
-        return row
+        write_synced(self._path(item.name), payload)
+        self._bytes += item.bytes
+        return item
 
-    def _make_room(self, size: int, value: float) -> bool:
+    def _make_room(self, new: SpoolItem) -> bool:
         """Evict the least valuable, the oldest of equals; False where the new look is that."""
-        while self._bytes + size > self._config.max_bytes or self._short_of_space():
+        while self._bytes + new.bytes > self._config.max_bytes or self._short_of_space():
             lowest = self._db.execute(
-                "SELECT look_id, bytes, value FROM looks ORDER BY value, captured_at LIMIT 1"
+                f"SELECT {_COLUMNS} FROM looks ORDER BY value, look_id LIMIT 1"  # noqa: S608
             ).fetchone()
-            if lowest is None or lowest[2] > value:
+            if lowest is None or lowest[2] > new.value:
                 return False
-            self._evicted(lowest[0])
-            self._remove([lowest[:2]])
+            item = SpoolItem(*lowest)
+            self._evicted(item.look_id, "the spool is full")
+            self._remove([item])
         return True
 
-    def _evicted(self, look_id: str) -> None:
+    def _evicted(self, look_id: str, why: str) -> None:
         self._ledger("evicted", [look_id])
         if not self.evicted:
-            log.warning("spool_full bytes=%d: the least valuable looks go", self._bytes)
+            log.warning("look_evicted id=%s bytes=%d: %s", look_id, self._bytes, why)
         self.evicted += 1
         self.unanswered.discard(look_id)
 
     def _short_of_space(self) -> bool:
         return shutil.disk_usage(self._looks).free < self._config.min_free_bytes
 
-    def _remove(self, rows: Sequence[tuple[str, int]]) -> None:
-        for look_id, size in rows:
-            self._path(look_id).unlink(missing_ok=True)
-            self._bytes -= size
+    def _remove(self, items: Sequence[SpoolItem]) -> None:
+        self._drop(items)
+        self._delete_left()
+
+    def _drop(self, items: Sequence[SpoolItem]) -> None:
+        """Take looks out of the line; their files are deleted as soon as the disk does it."""
         with self._db:
-            self._db.executemany("DELETE FROM looks WHERE look_id = ?", [(r[0],) for r in rows])
+            self._db.executemany(
+                "DELETE FROM looks WHERE look_id = ?", [(item.look_id,) for item in items]
+            )
+        for item in items:
+            self._undeleted.add(self._path(item.name))
+            self._bytes -= item.bytes
+
+    def _delete_left(self) -> None:
+        for path in tuple(self._undeleted):
+            path.unlink(missing_ok=True)
+            self._undeleted.discard(path)
 
     def _ledger(self, word: str, items: Sequence[str]) -> None:
         if not self._config.ledger or not items:
@@ -247,88 +331,12 @@ class Spool:
             file.flush()
             os.fsync(file.fileno())
 
-    def _reconcile(self) -> None:
-        """Make index and files agree: rows without file go, files without row come back."""
-        for leftover in self._looks.glob("*.tmp"):
-            leftover.unlink()
-        files = {p.name.removesuffix(SUFFIX): p for p in self._looks.glob(f"*{SUFFIX}")}
-        rows = {r[0] for r in self._db.execute("SELECT look_id FROM looks")}
-        found = []
-        for look_id in files.keys() - rows:
-            try:
-                payload = files[look_id].read_bytes()
-                found.append(_row_of(decode_look(payload), len(payload)))
-            except BadContentError as error:
-                log.warning("spool_file_unreadable file=%s reason=%s", files[look_id].name, error)
-                files[look_id].unlink()
-        with self._db:
-            gone = [(i,) for i in rows - files.keys()]
-            self._db.executemany("DELETE FROM looks WHERE look_id = ?", gone)
-            # A restarted process has no answers under way: everything is due.
-            self._db.execute("UPDATE looks SET due_at = 0")
-        self._index(found)
+    def _read_folder(self) -> None:
+        items = [SpoolItem(name.look_id, size, name.value, 0) for name, size in
+                 find_looks(self._looks)]  # fmt: skip
+        prune_bad(self._looks)
+        self._index(items, LONG_AGO)
+        self._bytes = sum(item.bytes for item in items)
+        self.unanswered.update(item.look_id for item in items)
         # A crash between the files and the ledger: they were accepted all the same.
-        self._ledger("accepted", [f"{row[0]} {row[1]}" for row in found])
-
-
-def value_of(look: Look) -> float:
-    """Return what a look is worth keeping, 0..1: its uncertainty; audits go first."""
-    return 0.0 if look.meta.reason == "audit" else 1.0 - look.meta.margin
-
-
-def _row_of(look: Look, size: int) -> tuple[object, ...]:
-    meta = look.meta
-    label = meta.top[0].label if meta.top else ""
-    return meta.look_id, size, value_of(look), meta.captured_at, meta.reason, label, meta.camera
-
-
-def _open_index(path: Path) -> sqlite3.Connection:
-    """Open the index; a damaged one is set aside, for the files bring all of it back."""
-    try:
-        return _connect(path)
-    except sqlite3.OperationalError:
-        raise  # the disk's fault, not the file's
-    except sqlite3.DatabaseError as error:
-        log.warning("spool_index_damaged reason=%s: made anew from the files", error)
-        for suffix in ("", "-wal", "-shm"):
-            part = path.with_name(path.name + suffix)
-            if part.exists():
-                part.replace(path.with_name(f"{part.name}.bad"))
-        return _connect(path)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    with ExitStack() as failing:
-        db = sqlite3.connect(path, check_same_thread=False, timeout=10)
-        failing.callback(db.close)
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA:
-            raise BadContentError(f"{path}: made by a newer secondlook (schema {version}); upgrade")
-        db.execute("PRAGMA journal_mode=WAL")
-        # NORMAL: a power cut may cost the last rows, and the files bring them back.
-        db.execute("PRAGMA synchronous=NORMAL")
-        db.executescript(_TABLES)
-        db.execute(f"PRAGMA user_version={SCHEMA}")
-        failing.pop_all()
-    return db
-
-
-def read_spool(folder: Path) -> list[SpoolItem]:
-    """List waiting looks without opening the spool for writing; works beside a live daemon.
-
-    Raises:
-        UnavailableError: there is no readable spool in `folder`.
-    """
-    path = folder / "spool.db"
-    try:
-        db = open_read_only(path)
-        try:
-            rows = db.execute(
-                "SELECT look_id, bytes, captured_at, reason, label, camera, attempts FROM looks"
-                " ORDER BY captured_at"
-            ).fetchall()
-        finally:
-            db.close()
-    except sqlite3.Error as error:
-        raise UnavailableError(f"{path}: {error}; has the agent run here?") from error
-    return [SpoolItem(*row) for row in rows]
+        self._ledger("accepted", [f"{item.look_id} {item.bytes}" for item in items])

@@ -1,18 +1,14 @@
-"""Everything between spool and broker, in one thread. Shell.
-
-A PUBACK is not delivery: a look leaves the spool on the cloud's receipt alone, and is sent again
-when none comes.
-"""
+"""Everything between the state folder and the broker, in one thread. Shell."""
 
 import logging
 import queue
+import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from agent.base.clock import Clock
-from agent.contract.codec import Look, decode_look, encode_look
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import (
     Event,
@@ -27,24 +23,19 @@ from agent.contract.messages import (
 from agent.contract.topics import Channel, Topics
 from agent.machine import clock_synced
 from agent.notebook import Note, Notebook
+from agent.sending import Sending
 from agent.session import Acked, Inbound, Session
-from agent.spool import Spool, SpoolItem
+from agent.spool import Spool
 from agent.twin import Twin
 
 log = logging.getLogger(__name__)
 
-RESEND_S: Final = (20.0, 600.0)
-AFTER_RECONNECT_S: Final = 3.0
-WINDOW: Final = 64
-"""Looks sent and not yet receipted, at most."""
 EVENTS: Final = 16
 TICK_S: Final = 0.5
 STORAGE_S: Final = 2.0
 """Wait after the disk refused."""
 AHEAD_MS: Final = 86_400_000
 """Verdict sequences follow the clock; one further ahead than a day is forged."""
-TOPIC_BYTES: Final = 200
-"""Room for topic and headers below the broker's packet limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +60,9 @@ class Uplink:
         twin: Twin,
         reports: Reports,
         clock: Clock,
+        rng: random.Random,
     ) -> None:
-        """Wire the parts; `run` does the work."""
+        """Wire the parts; `run` does the work. `rng` spreads pauses."""
         self._session = session
         self._topics = topics
         self._spool = spool
@@ -79,13 +71,14 @@ class Uplink:
         self._reports = reports
         self._clock = clock
         self._device = reports.device
-        self._awaited: dict[str, float] = {}
+        look_topic = topics.of(reports.device, "look")
+        self._sending = Sending(session, look_topic, spool, clock, rng)
         self._events: dict[int, Note] = {}
         self._connections = 0
         self._last_status: Status | None = None
         self._report_due = True
         self._telemetry_at = 0.0
-        self.problem = ""
+        self._storage_problem = ""
         self.progress = 0
         self.receipted = 0
         self.verdicts = 0
@@ -100,13 +93,20 @@ class Uplink:
                 self.step()
             except UnavailableError as error:
                 # What was being handled comes again: receipts and verdicts are repeated.
-                log.log(
-                    logging.DEBUG if self.problem else logging.WARNING, "uplink_waits %s", error
-                )
-                self.problem = str(error)[:200]
+                again = bool(self._storage_problem)
+                log.log(logging.DEBUG if again else logging.WARNING, "uplink_waits %s", error)
+                self._storage_problem = str(error)[:200]
                 stop.wait(STORAGE_S)
             else:
-                self.problem = ""
+                self._storage_problem = ""
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What stands between the spool and the cloud, the broker's absence apart."""
+        twin = f"another client uses the id {self._device}: two devices with one certificate?"
+        contested = self._session.link.contested
+        found = (self._storage_problem, self._sending.problem, twin if contested else "")
+        return tuple(problem for problem in found if problem)
 
     def step(self) -> None:
         """Do one round: take in what came, then send what is due."""
@@ -117,7 +117,7 @@ class Uplink:
             self._greet()
         self._send_status()
         self._send_events()
-        self._send_looks()
+        self._sending.step()
         self._send_reports()
 
     def _greet(self) -> None:
@@ -125,9 +125,7 @@ class Uplink:
         self._last_status = None
         self._report_due = True
         self._events.clear()
-        self._awaited.clear()
-        # What was on the way when the link broke may be lost, whoever acknowledged it.
-        self._spool.hasten(self._clock.monotonic() + AFTER_RECONNECT_S)
+        self._sending.reconnected()
 
     def _take_in(self) -> None:
         self._report_due |= self._twin.retry()
@@ -142,7 +140,8 @@ class Uplink:
             self._settle(self._session.acks.get())
 
     def _settle(self, ack: Acked) -> None:
-        self._session.settle(ack.mid)
+        if not self._session.settle(ack) or self._sending.acked(ack):
+            return
         note = self._events.pop(ack.mid, None)
         if not ack.accepted:
             log.warning("publish_refused reason=%s", ack.reason)
@@ -161,9 +160,7 @@ class Uplink:
 
     def _on_receipt(self, receipt: Receipt) -> None:
         ids = (*receipt.look_ids, *receipt.quarantined)
-        self.receipted += self._spool.forget(ids)
-        for look_id in ids:
-            self._awaited.pop(look_id, None)
+        self.receipted += self._sending.receipted(ids)
         if receipt.quarantined:
             self._spool.answered(receipt.quarantined)
             log.warning("looks_quarantined ids=%s", ",".join(receipt.quarantined))
@@ -179,45 +176,6 @@ class Uplink:
         self._notebook.apply(batch.seq, batch.verdicts)
         self._spool.answered(v.look_id for v in batch.verdicts)
         self.verdicts += len(batch.verdicts)
-
-    def _send_looks(self) -> None:
-        now = self._clock.monotonic()
-        self._awaited = {i: at for i, at in self._awaited.items() if at > now}
-        room = min(WINDOW - len(self._awaited), self._session.room)
-        for item in self._spool.due(room, now) if room > 0 else []:
-            if item.look_id in self._awaited:
-                continue  # sent, though a full disk could not note it
-            payload = self._readable(item)
-            if payload is None:
-                continue
-            if self._publish("look", payload) is None:
-                return
-            due_at = now + min(RESEND_S[1], RESEND_S[0] * 2.0**item.attempts)
-            self._awaited[item.look_id] = due_at
-            self._spool.sent(item.look_id, due_at)
-
-    def _readable(self, item: SpoolItem) -> bytes | None:
-        try:
-            return self._fitting(item)
-        except BadContentError as error:
-            log.warning("look_damaged id=%s reason=%s", item.look_id, error)
-            self._spool.set_aside(item.look_id)
-            return None
-
-    def _fitting(self, item: SpoolItem) -> bytes | None:
-        """Return a look's bytes, without its context where the broker's limit asks for that."""
-        payload = self._spool.payload(item.look_id)
-        limit = self._session.max_packet
-        if payload is None or limit is None or len(payload) + TOPIC_BYTES <= limit:
-            return payload
-        look = decode_look(payload)
-        meta = look.meta.model_copy(update={"context": "none"})
-        slim = encode_look(Look(meta, look.jpeg))
-        if len(slim) + TOPIC_BYTES <= limit:
-            return slim
-        log.warning("look_over_broker_limit id=%s bytes=%d", item.look_id, len(slim))
-        self._spool.sent(item.look_id, self._clock.monotonic() + RESEND_S[1])
-        return None
 
     def _send_events(self) -> None:
         waiting = {n.sighting_id for n in self._events.values()}

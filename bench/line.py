@@ -64,7 +64,7 @@ def line(document: dict[str, Any]) -> Iterator[Line]:
     engine, classifier, lanes = build_vision(config, profile)
     clock = SystemClock()
     notebook = Notebook(folder)
-    spool = Spool(folder / "spool", config.spool)
+    spool = Spool(folder / "spool", config.spool, clock)
     journal = Journal(spool, notebook, threading.Event())
     twin = Twin(config, notebook, clock, KeyKeeper(config.trust, folder / "tuf", clock))
     parts = Parts(engine, classifier, profile, lanes, journal, twin, config, clock)

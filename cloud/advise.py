@@ -5,7 +5,6 @@ a class as a whole, only about looks of one class within one band of margins: wi
 sending does not depend on being right.
 """
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Final
 from agent.contract.config import Settings
 from agent.contract.messages import AdviceBody
 from cloud.config import AdviceConfig
+from cloud.measures import wilson
 
 BANDS: Final = 10
 LOWEST: Final = 0.05
@@ -64,17 +64,6 @@ def differs(new: AdviceBody, old: AdviceBody) -> bool:
     return {pair[:2] for pair in new.confused} != {pair[:2] for pair in old.confused}
 
 
-def wilson(errors: int, count: int, z: float = Z) -> tuple[float, float]:
-    """Return the Wilson score interval of a share (E. B. Wilson 1927); (0, 1) of nothing."""
-    if count == 0:
-        return 0.0, 1.0
-    share = errors / count
-    centre = share + z * z / (2 * count)
-    spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    scale = 1 + z * z / count
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
-
-
 def _confused(judged: Sequence[Judged], config: AdviceConfig) -> tuple[tuple[str, str, int], ...]:
     pairs = Counter(
         (item.device_label, item.verdict_label)
@@ -95,7 +84,7 @@ def _wanted(judged: Sequence[Judged], config: AdviceConfig) -> tuple[str, ...]:
                 part[label] += 1
                 wrong[label] += item.wrong
     worst = {
-        label: wilson(wrong[label], part[label])[0]
+        label: wilson(wrong[label], part[label], Z)[0]
         for label in part
         if wrong[label] >= config.min_pairs
     }
@@ -129,10 +118,10 @@ def _threshold(items: Sequence[Judged], config: AdviceConfig) -> float | None:
         band = min(BANDS - 1, int(item.margin * BANDS))
         count[band] += 1
         wrong[band] += item.wrong
-    bad = [b for b in count if wilson(wrong[b], count[b])[0] > config.target_error]
+    bad = [b for b in count if wilson(wrong[b], count[b], Z)[0] > config.target_error]
     if bad:
         return min(HIGHEST, round((max(bad) + 1) / BANDS, 2))
     edge = usual = round(Settings().threshold * BANDS)
-    while edge > 0 and wilson(wrong[edge - 1], count[edge - 1])[1] < config.target_error:
+    while edge > 0 and wilson(wrong[edge - 1], count[edge - 1], Z)[1] < config.target_error:
         edge -= 1
     return max(LOWEST, round(edge / BANDS, 2)) if edge < usual else None

@@ -10,13 +10,15 @@ from securesystemslib.signer import Signer
 from sqlalchemy.engine import Engine
 
 from agent.base.clock import Clock
-from agent.contract.messages import AdviceBody, Reported, from_json
+from agent.contract.messages import AdviceBody, Grant, Reported, from_json
 from agent.contract.topics import Topics
 from cloud.advise import Judged, differs, draw_up
 from cloud.bus import Bus
 from cloud.config import CloudConfig
 from cloud.database import reading, transaction
+from cloud.grant import granted, moved, share_out
 from cloud.keys import load_signer
+from cloud.label.budget import Budget
 from cloud.orders import Order, Orders
 from cloud.schema import devices, looks
 
@@ -24,6 +26,10 @@ log = logging.getLogger(__name__)
 
 RENEW_SHARE: Final = 0.5
 """Advice is issued again when so much of its life is over."""
+ACTIVE_S: Final = 3 * 86_400.0
+"""A device that was heard so lately gets its share of the money."""
+PRICED_S: Final = 7 * 86_400.0
+"""What a look costs is the mean of so long."""
 GROWTH: Final = 1.1
 """New advice rests on so much more than the last: a fleet is not told of every single look."""
 
@@ -44,6 +50,7 @@ class Adviser:
         self._topics = topics
         self._reader = reading(engine)
         self._orders = Orders(engine)
+        self._budget = Budget(engine, config.label.daily_cap_usd)
         self._config = config
         self._clock = clock
         folder = config.keys.dir
@@ -85,8 +92,10 @@ class Adviser:
         """
         told = 0
         signer = self._signer
+        grant = self._grant() if signer and self._config.advice.grants else None
         for profile, names in self._devices().items() if signer else ():
-            body = draw_up(judged_looks(self._reader, profile, self._config), self._config.advice)
+            judged = judged_looks(self._reader, profile, self._config)
+            body = granted(draw_up(judged, self._config.advice), grant)
             if body is None:
                 continue
             last = {o.device: o for o in self._orders.all("advice")}
@@ -111,7 +120,18 @@ class Adviser:
         if now > last.issued + (last.expires - last.issued) * RENEW_SHARE:
             return True
         before = AdviceBody.model_validate(last.body)
+        if moved(body.grant, before.grant):
+            return True
         return body.based_on >= before.based_on * GROWTH and differs(body, before)
+
+    def _grant(self) -> Grant | None:
+        """Return what each device's looks may cost a day."""
+        now = self._clock.now()
+        active = sa.select(sa.func.count()).where(devices.c.last_seen >= now - ACTIVE_S)
+        with transaction(self._reader) as connection:
+            count = int(connection.execute(active).scalar_one())
+        cap = self._config.label.daily_cap_usd
+        return share_out(cap, count, self._budget.paid(now - PRICED_S))
 
     def _publish(self, order: Order) -> None:
         topic = self._topics.of(order.device, order.channel)

@@ -143,6 +143,33 @@ def advice(config: Config = None, state_dir: StateDir = None, json: AsJson = Fal
 
 
 @app.command()
+def audit(
+    config: Config = None,
+    state_dir: StateDir = None,
+    *,
+    days: Annotated[float, typer.Option(min=0.0, help="Looks received in so many days.")] = 30.0,
+    device: Annotated[str, typer.Option(metavar="DEVICE", help="One device alone.")] = "",
+    by_device: Annotated[bool, typer.Option("--by-device", help="A line a device too.")] = False,
+    labeller_error: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="Share of second looks that may be wrong themselves."),
+    ] = 0.0,
+    json: AsJson = False,
+) -> None:
+    """Estimate how often devices are wrong, from sightings drawn by chance alone."""
+    from rich.console import Console
+
+    from agent.base.clock import SystemClock
+    from cloud.commands.audit import show_audit
+
+    since = SystemClock().now() - days * 86_400
+    show_audit(
+        _config(config, state_dir), Console(), since, device, labeller_error,
+        by_device=by_device, as_json=json,
+    )  # fmt: skip
+
+
+@app.command()
 def train(
     profile: Annotated[str, typer.Option(help="Name, or path of a TOML file.")],
     data: Annotated[Path, typer.Option(help="Folder of labelled images, or an .npz.")],
@@ -265,7 +292,7 @@ def fleet_set(
     from cloud.fleet import parse_changes, set_desired
 
     # What the session logs is said by the error, once.
-    logging.getLogger("cloud.bus").addHandler(logging.NullHandler())
+    logging.getLogger("agent.base.link").addHandler(logging.NullHandler())
 
     changes = parse_changes(settings)
     folder = str(keys) if keys else None

@@ -101,6 +101,8 @@ class AdviceConfig(_Strict):
     expires_s: float = Field(default=14 * 86_400.0, ge=60, le=366 * 86_400)
     window: int = Field(default=100_000, ge=100, le=10_000_000)
     """Newest labelled looks that count."""
+    grants: bool = True
+    """Each device is told its share of `label.daily_cap_usd`, and asks for no more."""
 
 
 class KeysConfig(_Strict):

@@ -1,5 +1,6 @@
 """How well a score ranks what it should rank, and how sure a figure is. Pure."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -72,6 +73,23 @@ def share_caught(uncertainty: Values, wrong: Flags, share: float) -> float | Non
 def best_share(error_rate: float, share: float) -> float:
     """Return what a perfect ranking would catch, 0..1: more errors than places cannot fit."""
     return min(1.0, share / error_rate) if error_rate > 0 else 1.0
+
+
+def wilson(errors: float, count: float, z: float) -> tuple[float, float]:
+    """Return the Wilson score interval of a share (E. B. Wilson 1927); (0, 1) of nothing.
+
+    Args:
+        errors: 0..count; of a weighted sample, in units of its effective size.
+        count: >= 0.
+        z: Standard normal quantile of the confidence wanted.
+    """
+    if count == 0:
+        return 0.0, 1.0
+    share = errors / count
+    centre = share + z * z / (2 * count)
+    spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    scale = 1 + z * z / count
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
 def bootstrap(

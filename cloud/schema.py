@@ -18,6 +18,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 metadata: Final = MetaData(
@@ -28,6 +29,7 @@ metadata: Final = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+_AUDITED: Final = text("audited")
 _Seq = BigInteger().with_variant(Integer, "sqlite")
 
 devices: Final = Table(
@@ -63,6 +65,11 @@ looks: Final = Table(
     Column("device_label", String(120)),
     Column("margin", Float, nullable=False),
     Column("energy", Float, nullable=False),
+    Column("worth", Float, nullable=False),
+    Column("sighting_label", String(120)),
+    # The chance of being drawn for the audit, and whether this look is the one that counts.
+    Column("audit_share", Float, nullable=False),
+    Column("audited", Boolean, nullable=False),
     Column("received_at", Float, nullable=False),
     # Where the picture lies: object name, offset and length inside it.
     Column("shard", String(300), nullable=False),
@@ -89,6 +96,7 @@ looks: Final = Table(
     Index(None, "device", "received_at"),
     Index(None, "done_at"),
     Index(None, "shard"),
+    Index("ix_looks_audited", "received_at", sqlite_where=_AUDITED, postgresql_where=_AUDITED),
 )
 
 verdicts: Final = Table(

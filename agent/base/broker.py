@@ -1,31 +1,13 @@
-"""How a client gets into a broker: TLS, password, session. Adapter."""
+"""How a client gets into a broker: TLS and password. Adapter."""
 
 import os
 import ssl
 from pathlib import Path
-from typing import Final
 
 from paho.mqtt import client as mqtt
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
 from agent.contract.config import BrokerConfig, broker_address
 from agent.contract.errors import BadContentError, UnavailableError
-
-SESSION_EXPIRY_S: Final = 7 * 86_400
-
-
-def connect_properties(receive_maximum: int, session_s: int = SESSION_EXPIRY_S) -> Properties:
-    """Return what an MQTT 5 CONNECT asks for.
-
-    Args:
-        receive_maximum: QoS 1 messages that may be unacknowledged at a time.
-        session_s: How long the broker keeps the session after the connection.
-    """
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.SessionExpiryInterval = session_s
-    properties.ReceiveMaximum = receive_maximum
-    return properties
 
 
 def log_in(client: mqtt.Client, config: BrokerConfig) -> None:

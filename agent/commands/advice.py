@@ -15,7 +15,7 @@ from agent.commands.place import find_place
 from agent.commands.words import age
 from agent.contract.config import Limits, held_threshold
 from agent.contract.errors import BadContentError
-from agent.contract.messages import AdviceBody, first_problem
+from agent.contract.messages import AdviceBody, Grant, first_problem
 from agent.notebook import read_notebook
 
 
@@ -97,6 +97,7 @@ def as_dict(found: Advice | None, limits: Limits | None, now: float) -> dict[str
             label: {"advised": value, "in_force": held(value, limits)}
             for label, value in body.thresholds.items()
         },
+        "grant": body.grant.model_dump() if body.grant else None,
         "limits_known": limits is not None,
     }
 
@@ -115,9 +116,18 @@ def page_of(found: Advice | None, limits: Limits | None, now: float) -> Renderab
         parts += [Text("\nConfused", "bold"), _confused(body)]
     if body.thresholds:
         parts += [Text("\nAsked about below this margin", "bold"), _thresholds(body, limits)]
+    if body.grant:
+        parts.append(Text(f"\n{_money(body.grant, limits)}"))
     if limits is None:
         parts.append(Text("\nGive --config to see what the device's own limits allow.", "dim"))
     return Group(*parts)
+
+
+def _money(grant: Grant, limits: Limits | None) -> str:
+    most = limits.usd_per_day if limits else None
+    usd = grant.usd_per_day if most is None else min(most, grant.usd_per_day)
+    note = ", held by [limits] usd_per_day" if usd < grant.usd_per_day else ""
+    return f"Money: ${usd:.4f} a day, for about {usd / grant.usd_per_look:,.0f} looks{note}"
 
 
 def _confused(body: AdviceBody) -> Table:

@@ -20,7 +20,7 @@ from agent.contract.config import DeviceConfig
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.machine import CLOCK_FLOOR, clock_synced, free_bytes
 from agent.notebook import read_notebook
-from agent.spool import read_spool
+from agent.spool_files import read_spool
 
 UNIT: Final = "secondlook-agent"
 SERVICE_USER: Final = "secondlook"
@@ -95,17 +95,17 @@ def check_state(state: Path, clock: Clock) -> Finding:
     """Are notebook and spool readable and whole?"""
     if not state.exists():
         return Finding("state", "warn", f"{state}: not there yet", f"sudo systemctl start {UNIT}")
-    for path in (state / "notebook.db", state / "spool" / "spool.db"):
-        if not path.exists():
-            text = f"{path}: not there yet"
-            return Finding("state", "warn", text, f"sudo systemctl start {UNIT}")
-        problem = _damage(path)
-        if problem:
-            remedy = (
-                f"sudo systemctl stop {UNIT} && sudo mv {path} {path}.bad"
-                f" && sudo systemctl start {UNIT}"
-            )
-            return Finding("state", "fail", f"{path}: {problem}", remedy)
+    path = state / "notebook.db"
+    if not path.exists():
+        text = f"{path}: not there yet"
+        return Finding("state", "warn", text, f"sudo systemctl start {UNIT}")
+    problem = _damage(path)
+    if problem:
+        remedy = (
+            f"sudo systemctl stop {UNIT} && sudo mv {path} {path}.bad"
+            f" && sudo systemctl start {UNIT}"
+        )
+        return Finding("state", "fail", f"{path}: {problem}", remedy)
     try:
         waiting = count(read_spool(state / "spool"), clock.now())
     except UnavailableError as error:

@@ -8,6 +8,7 @@ the cloud answers and stores nowhere.
 
 import os
 import queue
+import random
 import socket
 import ssl
 import time
@@ -34,7 +35,7 @@ from agent.contract.ids import new_id
 from agent.contract.messages import LookMeta, Receipt, Status, from_json, to_json
 from agent.contract.topics import Topics
 from agent.session import Session
-from agent.spool import SUFFIX, SpoolItem, read_spool
+from agent.spool_files import WaitingLook, read_spool
 
 WIRE_S: Final = 5.0
 ALERT_S: Final = 0.5
@@ -132,6 +133,7 @@ def _log_in(config: DeviceConfig, wire: Finding, clock: Clock) -> list[Finding]:
         config.device,
         (topics.of(config.device, "status"), to_json(gone)),
         (topics.of(config.device, "receipt"),),
+        random.Random(),  # noqa: S311 - spreads reconnects
     )
     session.start()
     try:
@@ -203,15 +205,15 @@ def _not_taken(reason: str, config: DeviceConfig) -> Finding:
 
 def _waiting_look(config: DeviceConfig) -> Question | None:
     for item in _waiting(config):
-        path = Path(config.state_dir) / "spool" / "looks" / f"{item.look_id}{SUFFIX}"
+        path = Path(config.state_dir) / "spool" / "looks" / str(item.name)
         try:
-            return Question(item.look_id, path.read_bytes(), "the oldest waiting look")
+            return Question(item.name.look_id, path.read_bytes(), "the oldest waiting look")
         except OSError:
             continue
     return None
 
 
-def _waiting(config: DeviceConfig) -> list[SpoolItem]:
+def _waiting(config: DeviceConfig) -> list[WaitingLook]:
     try:
         return read_spool(Path(config.state_dir) / "spool")
     except UnavailableError:
@@ -242,19 +244,19 @@ def probe(config: DeviceConfig, now: float) -> Question:
     return Question(look_id, encode_look(Look(meta, grey)), "a probe")
 
 
-def judge_receipts(alive: Alive, waiting: Sequence[SpoolItem], now: float) -> Finding:
+def judge_receipts(alive: Alive, waiting: Sequence[WaitingLook], now: float) -> Finding:
     """Tell from a running daemon's figures whether the cloud answers."""
-    unanswered = [i for i in waiting if i.attempts >= UNANSWERED]
+    unanswered = sum(looks for times, looks in alive.attempts.items() if times >= UNANSWERED)
     if unanswered:
         newest = f"{age(now - alive.receipted_at)} ago" if alive.receipted_at else "never"
         return Finding(
             "receipt", "fail",
-            f"{len(unanswered)} looks were sent {UNANSWERED} times or more without a receipt;"
+            f"{unanswered} looks were sent {UNANSWERED} times or more without a receipt;"
             f" newest receipt: {newest}",
             "in the cloud: secondlook-cloud status; systemctl status secondlook-cloud",
         )  # fmt: skip
     if alive.receipted_at is None:
-        sent = sum(1 for i in waiting if i.attempts)
+        sent = sum(looks for times, looks in alive.attempts.items() if times)
         if sent:
             text = f"{sent} looks sent since the agent started, no receipt yet"
             return Finding("receipt", "warn", text, "ask again in a minute")

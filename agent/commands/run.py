@@ -17,7 +17,7 @@ from agent.config_file import load_config
 from agent.contract.redact import redacted
 from agent.daemon import Daemon
 from agent.draw import Sketcher
-from agent.spool import read_spool
+from agent.spool_files import read_spool
 
 OK: Final = 0
 FAILED: Final = 1

@@ -22,7 +22,7 @@ from agent.commands.spool import count
 from agent.commands.spool import line_of as spool_line
 from agent.commands.words import CAMERA_STYLES, STATE_STYLES, age, camera_line, clock_time
 from agent.notebook import Note, read_notebook
-from agent.spool import SpoolItem, read_spool
+from agent.spool_files import WaitingLook, read_spool
 
 PERIOD_S: Final = 1.0
 SETTLED: Final = 5
@@ -45,7 +45,7 @@ class View:
     notes: Sequence[Note]
     settled: Sequence[Note]
     """Answered ones that are no longer among the newest."""
-    items: Sequence[SpoolItem]
+    items: Sequence[WaitingLook]
     advice: Advice | None
     orders: dict[str, Any]
     """Settings that the fleet has set, by key."""

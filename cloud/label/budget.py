@@ -14,6 +14,7 @@ from sqlalchemy.engine import Engine
 
 from cloud.config import LabelConfig
 from cloud.database import reading, transaction
+from cloud.grant import Paid
 from cloud.label.answer import Usage
 from cloud.label.prompt import Question
 from cloud.schema import spend, spend_days
@@ -139,6 +140,21 @@ class Budget:
             calls, nano, tokens_in, tokens_out = connection.execute(query).one()
         usd = int(nano or 0) / NANO
         return Spent(usd, int(calls), int(tokens_in or 0), int(tokens_out or 0))
+
+    def paid(self, since: float) -> Paid:
+        """Sum up what looks cost since a unix time, all the calls that each took.
+
+        Raises:
+            UnavailableError: the database does not answer.
+        """
+        cost = sa.func.coalesce(spend.c.cost, spend.c.reserved)
+        # By the day as well: it is what the table is indexed by.
+        query = sa.select(sa.func.sum(cost), sa.func.count(spend.c.look_id.distinct())).where(
+            spend.c.day >= utc_day(since), spend.c.at >= since
+        )
+        with transaction(reading(self._engine)) as connection:
+            nano, asked = connection.execute(query).one()
+        return Paid(int(nano or 0) / NANO, int(asked))
 
 
 def utc_day(now: float) -> str:

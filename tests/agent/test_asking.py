@@ -100,7 +100,7 @@ def line(folder: Path, clock: FakeClock | None = None, **settings: Any) -> Itera
         "test",
     )
     engine, _, lanes = build_vision(config, SIGNS)
-    notebook, spool = Notebook(folder), Spool(folder / "spool", config.spool)
+    notebook, spool = Notebook(folder), Spool(folder / "spool", config.spool, clock)
     try:
         twin = Twin(config, notebook, clock, Keys(SIGNER.public_key))
         journal = Caught()

@@ -55,7 +55,8 @@ def asked_by_day(weather: Weather, days: int, seed: int) -> tuple[list[int], lis
     rng = random.Random(seed)
     bar, now = Bar(), 0.0
     budget = Budget(daily(PER_DAY, None, 0.0), daily(1e12, None, 0.0))
-    asked, seen, ranks = [0] * days, [0] * days, []
+    asked, seen = [0] * days, [0] * days
+    ranks: list[float] = []
     while True:
         per_hour, scale = weather(now)
         now += rng.expovariate(per_hour / HOUR)

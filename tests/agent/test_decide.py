@@ -6,7 +6,15 @@ from agent.asked import Asked
 from agent.bar import Bar
 from agent.budget import Budget, daily
 from agent.decide import (
-    Basis, Decision, Policy, Record, audited, choose, decide, draw, is_other_view,
+    Basis,
+    Decision,
+    Policy,
+    Record,
+    audited,
+    choose,
+    decide,
+    draw,
+    is_other_view,
 )  # fmt: skip
 from agent.held import View
 from agent.vision.tracker import Sighting
@@ -25,10 +33,10 @@ def ask(
     budget: Budget = FULL,
     label: str = "Stop",
     side: int = 48,
-    **record: int,
+    record: Record | None = None,
 ) -> str:
-    seen = sighting(label)
-    return decide(prediction(label, margin, side), seen, policy, budget, Record(**record), 0.0).why
+    seen = prediction(label, margin, side)
+    return decide(seen, sighting(label), policy, budget, record or Record(), 0.0).why
 
 
 def view(margin: float, dhash: int = 0, label: str = "Stop") -> View:
@@ -73,17 +81,18 @@ def test_a_sure_answer_against_the_rest_of_its_track_is_asked_about() -> None:
 
 def test_reasons_to_drop_in_their_order() -> None:
     assert ask(side=15) == "small"
-    assert ask(tried=2) == "enough"
-    assert ask(tried=1) == "uncertain"
+    assert ask(record=Record(tried=2)) == "enough"
+    assert ask(record=Record(tried=1)) == "uncertain"
     assert ask(budget=Budget(daily(0, None, 0.0), daily(10**6, None, 0.0))) == "budget"
     assert ask(budget=Budget(daily(100, None, 0.0), daily(8_000, None, 0.0))) == "budget"
 
 
 def test_an_audit_that_was_drawn_stops_at_nothing_but_size() -> None:
     broke = Budget(daily(0, None, 0.0), daily(0, None, 0.0))
-    assert ask(1.0, budget=broke, audit=True, tried=2) == "audit"
-    assert ask(0.1, budget=broke, audit=True, tried=2) == "uncertain"
-    assert ask(1.0, audit=True, side=15) == "small"
+    drawn = Record(audit=True, tried=2)
+    assert ask(1.0, budget=broke, record=drawn) == "audit"
+    assert ask(0.1, budget=broke, record=drawn) == "uncertain"
+    assert ask(1.0, record=drawn, side=15) == "small"
 
 
 def test_wanted_classes_are_asked_about_at_their_share() -> None:

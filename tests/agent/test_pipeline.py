@@ -49,7 +49,7 @@ def line(
     )
     engine, classifier, lanes = build_vision(config, profile)
     notebook = Notebook(folder)
-    spool = Spool(folder / "spool", config.spool)
+    spool = Spool(folder / "spool", config.spool, clock)
     journal = Journal(spool, notebook, threading.Event())
     twin = Twin(config, notebook, clock, Keys(SIGNER.public_key))
     parts = Parts(engine, classifier, profile, lanes, journal, twin, config, clock)

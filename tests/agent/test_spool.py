@@ -2,7 +2,6 @@ import contextlib
 import hashlib
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -12,23 +11,39 @@ import pytest
 from agent.contract.codec import decode_look, encode_look
 from agent.contract.config import SpoolConfig
 from agent.contract.errors import BadContentError, UnavailableError
-from agent.spool import Spool, read_spool
-from tests.makers import an_id, look
+from agent.spool import BACKLOG_TURN, LIVE_S, Spool, SpoolItem
+from agent.spool_files import read_look, read_spool
+from tests.makers import FakeClock, an_id, look
 
 ROOMY = SpoolConfig(min_free_bytes=0, ledger=True)
+LATER = 1e6
+
+
+def opened(folder: Path, config: SpoolConfig = ROOMY, clock: FakeClock | None = None) -> Spool:
+    return Spool(folder, config, clock or FakeClock())
+
+
+def ids(items: list[SpoolItem]) -> list[str]:
+    return [item.look_id for item in items]
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted((folder / "looks").iterdir())
 
 
 def test_a_look_stays_until_its_receipt(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, ROOMY)
+    spool = opened(tmp_path)
     assert spool.put([look(1), look(2)]) == [an_id(1), an_id(2)]
-    payload = spool.payload(an_id(1))
-    assert payload == encode_look(look(1))
-    spool.sent(an_id(1), due_at=50.0)
-    assert [i.look_id for i in spool.due(10, now=10.0)] == [an_id(2)]
-    assert [i.look_id for i in spool.due(10, now=50.0)] == [an_id(2), an_id(1)]
+    item = spool.due(1, 200.0)[0]
+    assert spool.payload(item) == encode_look(look(1))
+    spool.sent(an_id(1), due_at=250.0)
+    assert ids(spool.due(10, now=200.0)) == [an_id(2)]
+    assert ids(spool.due(10, now=250.0)) == [an_id(1), an_id(2)]
+    assert spool.by_attempts() == {0: 1, 1: 1}
     assert spool.forget([an_id(1), an_id(77)]) == 1
-    assert not (tmp_path / "looks" / f"{an_id(1)}.look").exists()
+    assert len(files(tmp_path)) == 1
     assert spool.totals() == (1, len(encode_look(look(2))))
+    assert spool.payload(item) is None
     assert (tmp_path / "ledger.log").read_text().splitlines() == [
         f"accepted {an_id(1)} {len(encode_look(look(1)))}",
         f"accepted {an_id(2)} {len(encode_look(look(2)))}",
@@ -38,7 +53,7 @@ def test_a_look_stays_until_its_receipt(tmp_path: Path) -> None:
 
 
 def test_a_look_receipted_twice_in_one_message_is_forgotten_once(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, ROOMY)
+    spool = opened(tmp_path)
     spool.put([look(1), look(2)])
     assert spool.forget([an_id(1), an_id(1)]) == 1
     assert spool.totals() == (1, len(encode_look(look(2))))
@@ -47,55 +62,49 @@ def test_a_look_receipted_twice_in_one_message_is_forgotten_once(tmp_path: Path)
 
 
 def test_a_restart_finds_everything_and_makes_it_due(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, ROOMY)
+    spool = opened(tmp_path)
     spool.put([look(n) for n in range(5)])
     spool.sent(an_id(0), due_at=1e9)
     spool.close()
-    again = Spool(tmp_path, ROOMY)
+    again = opened(tmp_path)
     assert len(again.due(10, now=0.0)) == 5
+    assert again.totals()[1] == sum(p.stat().st_size for p in files(tmp_path))
     again.close()
-    assert [i.look_id for i in read_spool(tmp_path)] == [an_id(n) for n in range(5)]
+    waiting = read_spool(tmp_path)
+    assert [i.name.look_id for i in waiting] == [an_id(n) for n in range(5)]
+    assert read_look(tmp_path, waiting[2]) == look(2)
+    files(tmp_path)[0].write_bytes(b"damaged")
+    files(tmp_path)[1].unlink()
+    assert [read_look(tmp_path, i) for i in waiting[:2]] == [None, None]
 
 
-def test_index_and_files_are_reconciled_both_ways(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, ROOMY)
-    spool.put([look(n) for n in range(6)])
+def test_the_backlog_goes_best_first_beside_live_looks(tmp_path: Path) -> None:
+    clock = FakeClock()
+    spool = opened(tmp_path, clock=clock)
+    spool.put([look(n, margin=n / 100) for n in (30, 10, 20, 40)])
+    assert ids(spool.due(9, clock.steady)) == [an_id(n) for n in (10, 20, 30, 40)], "live: in order"
+    clock.pass_(LIVE_S + 1)
+    spool.put([look(n, margin=0.9) for n in range(50, 60)])
+    old = [an_id(n) for n in (10, 20, 30, 40)]
+    sent = []
+    for _ in range(14):  # one place at a time, as acknowledgements free them
+        item = spool.due(1, clock.steady)[0]
+        sent.append(item.look_id)
+        spool.forget([item.look_id])
+    assert [i for i in sent if i in old] == old, "the backlog: the best first"
+    assert len([i for i in sent[: 2 * BACKLOG_TURN] if i in old]) == 2, "and not starved"
     spool.close()
-    looks = tmp_path / "looks"
-    (looks / f"{an_id(0)}.look").unlink()
-    (looks / f"{an_id(1)}.look.tmp").write_bytes(b"half")
-    (looks / "0.look").write_bytes(b"")
-    (looks / f"{an_id(9)}.look").write_bytes(encode_look(look(9)))
-    with sqlite3.connect(tmp_path / "spool.db") as db:
-        db.execute("DELETE FROM looks WHERE look_id = ?", (an_id(2),))
-    db.close()
-    again = Spool(tmp_path, ROOMY)
-    assert {i.look_id for i in again.due(99, 0.0)} == {an_id(n) for n in (1, 2, 3, 4, 5, 9)}
-    assert len(list(looks.iterdir())) == 6
-    assert again.totals()[1] == sum(p.stat().st_size for p in looks.iterdir())
-    again.close()
-
-
-def test_a_lost_index_is_rebuilt_from_the_files(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, ROOMY)
-    spool.put([look(n) for n in range(4)])
-    spool.close()
-    for leftover in tmp_path.glob("spool.db*"):
-        leftover.unlink()
-    again = Spool(tmp_path, ROOMY)
-    assert len(again.due(99, 0.0)) == 4
-    again.close()
 
 
 def test_the_bound_holds_and_the_least_valuable_go_first(tmp_path: Path) -> None:
     size = len(encode_look(look(1)))
     config = SpoolConfig(max_bytes=100_000, min_free_bytes=0, ledger=True)
-    spool = Spool(tmp_path, config)
+    spool = opened(tmp_path, config)
     total = 100_000 // size + 40
     for n in range(total):
         spool.put([look(n, margin=(n % 10) / 10)])
         assert spool.totals()[1] <= 100_000
-    kept = [decode_look(p.read_bytes()).meta.margin for p in (tmp_path / "looks").iterdir()]
+    kept = [decode_look(p.read_bytes()).meta.margin for p in files(tmp_path)]
     assert spool.evicted > 0
     assert total - spool.evicted == len(kept)
     assert kept.count(0.0) == len(range(0, total, 10))
@@ -104,33 +113,63 @@ def test_the_bound_holds_and_the_least_valuable_go_first(tmp_path: Path) -> None
 
 
 def test_a_file_that_cannot_be_written_is_not_accepted(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, ROOMY)
+    spool = opened(tmp_path)
     spool.put([look(1)])
-    blocker = tmp_path / "looks" / f"{an_id(2)}.look.tmp"
+    blocker = tmp_path / "looks" / f"{an_id(2)}.0700.look.tmp"
     blocker.mkdir()
     with pytest.raises(UnavailableError, match="directory"):
         spool.put([look(3), look(2)])
     assert spool.totals() == (1, len(encode_look(look(1))))
     blocker.rmdir()
     assert spool.put([look(3), look(2)]) == [an_id(3), an_id(2)]
-    assert spool.totals()[0] == 3
+    assert spool.totals() == (3, sum(p.stat().st_size for p in files(tmp_path)))
+    spool.close()
+    assert len(read_spool(tmp_path)) == 3
+
+
+def test_what_the_disk_does_not_delete_is_not_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = opened(tmp_path)
+    spool.put([look(1), look(2)])
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda *_, **__: raise_read_only())
+        with pytest.raises(UnavailableError, match="Read-only"):
+            spool.forget([an_id(1)])
+        assert ids(spool.due(9, LATER)) == [an_id(2)]
+    assert spool.forget([an_id(2)]) == 1
+    assert files(tmp_path) == []
     spool.close()
 
 
-def test_a_newer_index_is_refused_and_never_deleted(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, ROOMY)
+def raise_read_only() -> None:
+    raise OSError(30, "Read-only file system")
+
+
+def test_smaller_bytes_take_a_looks_place(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
     spool.put([look(1)])
-    spool._db.execute("PRAGMA user_version=99")
+    (item,) = spool.due(1, LATER)
+    spool.replace(item, b"small")
+    assert spool.totals() == (1, 5)
+    assert spool.payload(item) == b"small"
     spool.close()
-    with pytest.raises(BadContentError, match="newer"):
-        Spool(tmp_path, ROOMY)
-    assert len(list((tmp_path / "looks").iterdir())) == 1
+
+
+def test_a_newer_format_is_refused_and_never_deleted(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    spool.put([look(1)])
+    spool.close()
+    (tmp_path / "format").write_text("3\n")
+    with pytest.raises(BadContentError, match=r"newer secondlook \(format 3\)"):
+        opened(tmp_path)
+    assert len(files(tmp_path)) == 1
 
 
 def test_a_folder_that_cannot_be_made_names_itself(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UnavailableError, match="file"):
-        Spool(tmp_path / "file" / "spool", ROOMY)
+        opened(tmp_path / "file" / "spool")
     with pytest.raises(UnavailableError, match="has the agent run"):
         read_spool(tmp_path / "nowhere")
 
@@ -138,10 +177,11 @@ def test_a_folder_that_cannot_be_made_names_itself(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
+from agent.base.clock import SystemClock
 from agent.contract.config import SpoolConfig
 from agent.spool import Spool
 from tests.makers import look
-spool = Spool(Path(sys.argv[1]), SpoolConfig(min_free_bytes=0, ledger=True))
+spool = Spool(Path(sys.argv[1]), SpoolConfig(min_free_bytes=0, ledger=True), SystemClock())
 n = int(sys.argv[2])
 while True:
     for look_id in spool.put([look(n + i) for i in range(3)]):
@@ -163,50 +203,48 @@ def test_kill_9_loses_no_accepted_look(tmp_path: Path) -> None:
             said.extend(child.stdout.readline().strip() for _ in range(lines))
             child.send_signal(signal.SIGKILL)
             said += [line.strip() for line in child.stdout if len(line) == 33]
-    spool = Spool(tmp_path, ROOMY)
-    on_disk = {i.look_id for i in spool.due(10**6, 0.0)}
+    spool = opened(tmp_path)
+    waiting = spool.due(10**6, LATER)
+    on_disk = set(ids(waiting))
     ledger = [row.split() for row in (tmp_path / "ledger.log").read_text().splitlines()]
     receipted = {i for word, i, *_ in ledger if word == "receipted"}
     accepted = {i for word, i, *_ in ledger if word == "accepted"}
     assert len(said) >= 8 * 5
     assert set(said) <= on_disk | receipted
     assert on_disk <= accepted
-    for look_id in on_disk:
-        assert decode_look(spool.payload(look_id) or b"").meta.look_id == look_id
+    for item in waiting:
+        assert decode_look(spool.payload(item) or b"").meta.look_id == item.look_id
     spool.close()
 
 
-def test_a_damaged_index_is_made_anew_from_the_files(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, ROOMY)
-    spool.put([look(n) for n in range(3)])
-    spool.close()
-    for leftover in tmp_path.glob("spool.db-*"):
-        leftover.unlink()
-    (tmp_path / "spool.db").write_bytes(b"garbage" * 500)
-    again = Spool(tmp_path, ROOMY)
-    assert len(again.due(10, 0.0)) == 3
-    assert (tmp_path / "spool.db.bad").exists()
-    again.close()
-
-
-def test_a_damaged_look_is_set_aside_and_the_others_go_on(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, ROOMY)
+def test_a_look_that_cannot_be_sent_is_set_aside_and_the_others_go_on(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
     spool.put([look(1), look(2)])
-    spool.set_aside(an_id(1))
-    assert [i.look_id for i in spool.due(10, 0.0)] == [an_id(2)]
+    spool.set_aside(spool.due(1, LATER)[0], "damaged")
+    assert ids(spool.due(10, LATER)) == [an_id(2)]
     assert (tmp_path / "looks" / f"{an_id(1)}.bad").exists()
-    assert spool.evicted == 1
+    assert (spool.evicted, spool.set_asides) == (1, 1)
+    spool.close()
+
+
+def test_a_look_whose_file_somebody_deleted_is_counted(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    spool.put([look(1)])
+    (item,) = spool.due(1, LATER)
+    files(tmp_path)[0].unlink()
+    assert spool.payload(item) is None
+    assert (spool.evicted, spool.totals()) == (1, (0, 0))
     spool.close()
 
 
 def test_what_is_owed_an_answer(tmp_path: Path) -> None:
-    spool = Spool(tmp_path, ROOMY)
+    spool = opened(tmp_path)
     spool.put([look(1), look(2), look(3)])
     spool.forget([an_id(1), an_id(2)])
     spool.answered([an_id(1)])
     assert spool.unanswered == {an_id(2), an_id(3)}
     spool.close()
-    again = Spool(tmp_path, ROOMY)
+    again = opened(tmp_path)
     assert again.unanswered == {an_id(3)}
     again.close()
 
@@ -221,7 +259,7 @@ def test_a_full_disk_is_unavailable_and_passes(tmp_path: Path) -> None:
     if mounted.returncode:
         pytest.skip("mounting is not allowed here")
     try:
-        spool = Spool(disk, ROOMY)
+        spool = opened(disk)
         spool.put([look(0)])
         filler = disk / "filler"
         with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):

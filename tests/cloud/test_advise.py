@@ -2,8 +2,9 @@ import random
 
 import pytest
 
-from cloud.advise import BANDS, HIGHEST, LOWEST, Judged, differs, draw_up, wilson
+from cloud.advise import BANDS, HIGHEST, LOWEST, Judged, Z, differs, draw_up
 from cloud.config import AdviceConfig
+from cloud.measures import wilson
 
 CONFIG = AdviceConfig(min_looks=20, min_class_looks=10, min_pairs=3, target_error=0.05)
 
@@ -107,7 +108,7 @@ def test_bands_found_are_those_that_err() -> None:
 
 @pytest.mark.parametrize(("errors", "count"), [(0, 1), (0, 50), (3, 10), (10, 10), (500, 1_000)])
 def test_wilson_surrounds_the_share(errors: int, count: int) -> None:
-    low, high = wilson(errors, count)
+    low, high = wilson(errors, count, Z)
     assert 0 <= low <= errors / count <= high <= 1
     wide = wilson(errors, count, 2.5758)
     assert wide[0] <= low
@@ -117,7 +118,7 @@ def test_wilson_surrounds_the_share(errors: int, count: int) -> None:
 def test_wilson_by_hand() -> None:
     # 10 of 50 at z = 1.96: (0.1124, 0.3304), as in Newcombe's tables.
     assert wilson(10, 50, 1.96) == pytest.approx((0.1124, 0.3304), abs=1e-3)
-    assert wilson(0, 0) == (0.0, 1.0)
+    assert wilson(0, 0, Z) == (0.0, 1.0)
 
 
 def test_growing_counts_alone_are_no_news() -> None:

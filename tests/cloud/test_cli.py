@@ -13,6 +13,7 @@ from agent.vision.shipped import shipped_model
 from cloud.blobs import Blobs
 from cloud.cli import main
 from cloud.database import open_database
+from cloud.schema import looks
 from cloud.sieve import Heard
 from cloud.store import Store
 from tests.cloud.conftest import config_for
@@ -100,6 +101,50 @@ def test_advice_is_shown_with_and_without_json(called: Call, stocked: Path, tmp_
     assert found["told"] == []
     shown = called("advice", "-c", config).stdout
     assert "confused 10 times: said Stop, was Yield" in shown
+
+
+def test_audit_tells_the_error_of_all_from_those_drawn(
+    called: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_for(tmp_path)
+    engine = open_database(config.database)
+    # A device asked about forty and was wrong in half; of a hundred drawn it was wrong in five.
+    asked = [look(n, sighting_label="Stop") for n in range(40)]
+    drawn = [
+        look(100 + n, audited=True, audit_share=0.1, reason="audit", sighting_label="Stop")
+        for n in range(103)
+    ]
+    again = look(300, audited=True, audit_share=0.1, sighting_id=drawn[0].meta.sighting_id)
+    other = look(301, device="cam-2", audited=True, audit_share=0.1, model="f" * 16)
+    stock(engine, Blobs(config.objects), *asked, *drawn, again, other)
+    with engine.begin() as connection:
+        for number, one in enumerate((*asked, *drawn, again)):
+            wrong = number < 20 or 40 <= number < 45 or one is again
+            values = {"outcome": "label", "label": "Yield" if wrong else "Stop"}
+            if 140 <= number < 143:
+                values = {"outcome": "person"}
+            mine = looks.c.look_id == one.meta.look_id
+            connection.execute(looks.update().where(mine).values(**values))
+    engine.dispose()
+    where = ("--state-dir", config.state_dir, "--days", 100_000)
+    found = json.loads(called("audit", *where, "--labeller-error", 0.01, "--json").stdout)
+    by_model = {line["model"]: line for line in found}
+    first = by_model["0123456789abcdef"]
+    estimate = first["estimate"]
+    assert (estimate["drawn"], estimate["wrong"], estimate["unsettled"]) == (103, 5, 3)
+    assert estimate["rate"] == pytest.approx(0.05)
+    assert estimate["interval"]["low"] == pytest.approx(0.0215, abs=1e-3)
+    assert estimate["bounds"]["low"] == pytest.approx(0.0115, abs=1e-3)
+    assert (first["asked"], first["asked_wrong"]) == (141, 26)
+    assert by_model["f" * 16]["estimate"]["rate"] is None
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = called("audit", *where, "--by-device", "--labeller-error", 0.01).stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "2.2% .. 11.2%" in shown
+    assert "01234567 cam-1: 3 of 103 are open" in shown
+    assert len(json.loads(called("audit", *where, "--device", "cam-2", "--json").stdout)) == 1
+    nothing = called("audit", "--state-dir", config.state_dir, "--days", 0)
+    assert "nothing was drawn" in nothing.stdout
 
 
 def test_keys_init_says_what_goes_where(called: Call, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from agent.contract.messages import (
     CameraReport,
     DesiredBody,
     Event,
+    Grant,
     Receipt,
     Refusal,
     Reported,
@@ -71,7 +72,8 @@ MESSAGES: Final[tuple[BaseModel, ...]] = (
         ),
     ),
     AdviceBody(
-        wanted=("Stop",), confused=(("Stop", "Yield", 4),), thresholds={"Stop": 0.6}, based_on=50
+        wanted=("Stop",), confused=(("Stop", "Yield", 4),), thresholds={"Stop": 0.6}, based_on=50,
+        grant=Grant(usd_per_day=0.1, usd_per_look=0.0002),
     ),
     DesiredBody(settings={"threshold": 0.4, "context": "none"}),
 )  # fmt: skip

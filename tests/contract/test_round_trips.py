@@ -23,6 +23,7 @@ from agent.contract.messages import (
     MAX_JSON_BYTES,
     AdviceBody,
     Event,
+    Grant,
     LookMeta,
     Receipt,
     Reported,
@@ -56,7 +57,10 @@ METAS = st.builds(
     profile=TEXT, model=TEXT, agent=TEXT, reason=st.sampled_from(["uncertain", "audit", "wanted"]),
     top=TOPS, margin=SCORES, energy=st.floats(-1e6, 1e6),
     context=st.sampled_from(["none", "thumbnail", "frame"]),
+    worth=SCORES, sighting_label=st.none() | LABELS, audit_share=SCORES, audited=st.booleans(),
 )  # fmt: skip
+MONEY = st.floats(1e-9, 1e6)
+GRANTS = st.builds(Grant, usd_per_day=MONEY, usd_per_look=MONEY)
 VERDICTS = st.builds(
     Verdict,
     look_id=IDS, sighting_id=IDS, camera=CAMERAS, captured_at=TIMES,
@@ -91,6 +95,7 @@ MESSAGES: st.SearchStrategy[BaseModel] = st.one_of(
         wanted=st.lists(LABELS, max_size=5).map(tuple),
         confused=st.lists(st.tuples(LABELS, LABELS, COUNTS), max_size=5).map(tuple),
         thresholds=st.dictionaries(LABELS, SCORES, max_size=5),
+        grant=st.none() | GRANTS,
     ),
 )  # fmt: skip
 

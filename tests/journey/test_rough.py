@@ -5,6 +5,7 @@ import os
 import signal
 from pathlib import Path
 
+from agent.base.clock import SystemClock
 from agent.contract.config import SpoolConfig
 from agent.spool import Spool
 from tests.conftest import Mosquitto
@@ -39,7 +40,7 @@ def test_a_source_that_never_opens_ends_the_wait(tmp_path: Path, mosquitto: Mosq
 
 
 def test_without_a_cloud_it_is_not_settled(tmp_path: Path, mosquitto: Mosquitto) -> None:
-    spool = Spool(tmp_path / "device" / "spool", SpoolConfig(min_free_bytes=0))
+    spool = Spool(tmp_path / "device" / "spool", SpoolConfig(min_free_bytes=0), SystemClock())
     spool.put([look(1)])
     spool.close()
     agent = device(tmp_path, mosquitto, "scene://5?frames=2", "--until-settled", "3")
@@ -67,10 +68,10 @@ def test_a_second_agent_is_refused_and_the_first_goes_on(
 
 def test_forged_verdicts_and_damaged_looks(tmp_path: Path, mosquitto: Mosquitto) -> None:
     state = tmp_path / "device"
-    spool = Spool(state / "spool", SpoolConfig(min_free_bytes=0))
+    spool = Spool(state / "spool", SpoolConfig(min_free_bytes=0), SystemClock())
     spool.put([look(n) for n in range(3)])
     spool.close()
-    (state / "spool" / "looks" / f"{an_id(0)}.look").write_bytes(b"damaged")
+    next((state / "spool" / "looks").glob(f"{an_id(0)}.*")).write_bytes(b"damaged")
     agent = device(tmp_path, mosquitto, FOREVER)
     answer = {
         "look_id": an_id(1), "sighting_id": an_id(9), "camera": "front", "captured_at": 1.0,

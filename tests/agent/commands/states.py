@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.alive import Alive, pid_namespace, write_alive
+from agent.base.clock import SystemClock
 from agent.contract.config import SpoolConfig
 from agent.contract.messages import CameraReport, Reported, Status, Telemetry
 from agent.notebook import Note, Notebook
@@ -28,11 +29,9 @@ def fill_notebook(state: Path, notes: list[Note], **facts: Any) -> None:
     notebook.close()
 
 
-def fill_spool(state: Path, looks: int, sent: int = 0, **changes: Any) -> list[str]:
-    spool = Spool(state / "spool", SpoolConfig())
+def fill_spool(state: Path, looks: int, **changes: Any) -> list[str]:
+    spool = Spool(state / "spool", SpoolConfig(), SystemClock())
     ids = spool.put([look(n, device="gate-3", camera="road", **changes) for n in range(looks)])
-    for look_id in ids[:sent]:
-        spool.sent(look_id, 0.0)
     spool.close()
     return ids
 

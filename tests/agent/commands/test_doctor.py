@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from agent.commands.checks import check_clock, check_disk
 from agent.commands.link import judge_receipts, probe
 from agent.config_file import load_config
 from agent.contract.codec import decode_look
-from agent.spool import read_spool
+from agent.spool_files import read_spool
 from cloud.config import parse_cloud_config
 from cloud.keys import init_keys
 from cloud.worker import Worker
@@ -96,7 +96,7 @@ def test_a_waiting_look_is_asked_about_instead_and_stays(
     for _ in range(2):
         told = examine(cli, config)
         assert "the oldest waiting look receipted" in told["receipt"]["text"]
-    assert [i.look_id for i in read_spool(tmp_path / "state" / "spool")] == ids
+    assert [i.name.look_id for i in read_spool(tmp_path / "state" / "spool")] == ids
     assert worker.store.totals().looks == 1
 
 
@@ -219,15 +219,14 @@ def test_running_agent_that_is_refused(
 
 
 def test_cloud_that_does_not_answer_a_running_agent(tmp_path: Path) -> None:
-    fill_spool(tmp_path, 2, sent=2)
-    fill_spool(tmp_path, 2, sent=0)
-    leave_sign(tmp_path, time.time(), receipted_at=None)
+    fill_spool(tmp_path, 2)
+    leave_sign(tmp_path, time.time(), receipted_at=None, attempts={0: 1, 1: 1})
     alive = read_alive(tmp_path)
     assert alive
     waiting = read_spool(tmp_path / "spool")
     assert judge_receipts(alive, waiting, time.time()).grade == "warn"
-    worse = [replace(i, attempts=3) for i in waiting]
-    found = judge_receipts(alive, worse, time.time())
+    worse = alive.model_copy(update={"attempts": {3: 2}})
+    found = judge_receipts(worse, waiting, time.time())
     assert found.grade == "fail"
     assert "newest receipt: never" in found.text
 

@@ -9,6 +9,7 @@ import pytest
 from agent.alive import FILE, read_alive
 from agent.commands.watch import ONCE_ROWS
 from agent.commands.words import age, size
+from agent.contract.ids import new_id
 from tests.agent.commands.conftest import Cli, WriteConfig
 from tests.agent.commands.states import fill_notebook, fill_spool, leave_sign, note
 
@@ -34,7 +35,7 @@ def state(tmp_path: Path) -> Path:
         folder, notes, advice_seq=5, advice_body=ADVICE, advice_expires=now + 7_200,
         desired_body={"settings": {"threshold": 0.7}},
     )  # fmt: skip
-    fill_spool(folder, 3, sent=2)
+    fill_spool(folder, 3)
     return folder
 
 
@@ -107,7 +108,10 @@ def test_folder_where_no_agent_ran(cli: Cli, command: str, tmp_path: Path) -> No
 
 
 def test_spool_in_figures(cli: Cli, state: Path, write_config: WriteConfig) -> None:
-    told = json.loads(cli("spool", "--config", write_config(), "--json").out)
+    config = write_config()
+    assert json.loads(cli("spool", "--config", config, "--json").out)["by_attempts"] == {}
+    leave_sign(state, time.time(), attempts={0: 1, 1: 2})
+    told = json.loads(cli("spool", "--config", config, "--json").out)
     looks = list((state / "spool" / "looks").iterdir())
     assert told["looks"] == len(looks) == 3
     assert told["bytes"] == sum(p.stat().st_size for p in looks)
@@ -118,8 +122,8 @@ def test_spool_in_figures(cli: Cli, state: Path, write_config: WriteConfig) -> N
 
 
 def test_spool_tells_how_old_the_oldest_is(cli: Cli, tmp_path: Path) -> None:
-    now = time.time()
-    fill_spool(tmp_path, 2, captured_at=now - 7_300)
+    old = new_id(time.time() - 7_300, bytes(10))
+    fill_spool(tmp_path, 1, look_id=old)
     told = json.loads(cli("spool", "--state-dir", tmp_path, "--json").out)
     assert told["oldest_s"] == pytest.approx(7_300, abs=60)
     assert "the oldest 2 h old" in cli("spool", "--state-dir", tmp_path).out
@@ -144,6 +148,21 @@ def test_advice_and_what_the_device_lets_count(
 
 def test_advice_without_config_says_that_limits_are_unknown(cli: Cli, state: Path) -> None:
     assert "Give --config" in cli("advice", "--state-dir", state).out
+
+
+def test_granted_money_is_shown_as_it_counts(
+    cli: Cli, state: Path, write_config: WriteConfig
+) -> None:
+    grant = {"usd_per_day": 0.09, "usd_per_look": 0.0003}
+    fill_notebook(state, [], advice_body={"grant": grant, "based_on": 0})
+    told = json.loads(cli("advice", "--state-dir", state, "--json").out)
+    assert told["grant"] == grant
+    page = cli("advice", "--state-dir", state).out
+    assert "Money: $0.0900 a day, for about 300 looks" in page
+    assert "held by" not in page
+    config = write_config("[limits]\nusd_per_day = 0.03\n")
+    page = cli("advice", "--config", config).out
+    assert "Money: $0.0300 a day, for about 100 looks, held by [limits] usd_per_day" in page
 
 
 def test_expired_advice_is_none(cli: Cli, tmp_path: Path) -> None:

@@ -87,3 +87,16 @@ def test_racing_workers_never_pass_the_cap(any_engine: Engine, workers: int) -> 
         thread.join()
     assert 0.97 < budget.spent().usd <= 1.00
     assert len(taken) >= 33
+
+
+def test_what_looks_cost_lately_counts_every_call_of_a_look(any_engine: Engine) -> None:
+    budget = Budget(any_engine, 1.0)
+    for look_id, at, cost in ((1, 0, 4), (1, 10, 2), (2, 20, 3), (3, -90_000, 9)):
+        held = budget.reserve(an_id(look_id), 9 * CENT, NOW + at)
+        assert held
+        budget.settle(held, cost * CENT, Usage(100, 10))
+    assert budget.reserve(an_id(4), 5 * CENT, NOW + 30)  # never settled: counts in full
+    paid = budget.paid(NOW - 100)
+    assert paid.usd == pytest.approx(0.14)
+    assert paid.looks == 3
+    assert budget.paid(NOW + 100).looks == 0

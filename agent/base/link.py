@@ -1,0 +1,296 @@
+"""One connection to the broker after the other, in a thread of our own. Adapter.
+
+Not paho's own thread: that one dies without a word when a callback raises, reconnects in step
+with the rest of the fleet, and sends again whatever it still holds, also the message that made
+the broker hang up. Here each connection has a fresh paho client: what was on its way is sent
+again by those who keep it (spool, outbox, broker session), and TLS files are read anew, so that
+certificates can be replaced under a running process.
+"""
+
+import logging
+import random
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from paho.mqtt import client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from agent.base.backoff import delays
+from agent.base.broker import log_in
+from agent.contract.config import BrokerConfig, broker_address
+from agent.contract.errors import SecondlookError
+
+log = logging.getLogger(__name__)
+paho_log = logging.getLogger(f"{__name__}.paho")
+# Says every packet at DEBUG.
+paho_log.setLevel(logging.WARNING)
+
+SESSION_EXPIRY_S: Final = 7 * 86_400
+RECONNECT_S: Final = (4.0, 60.0)
+RECONNECT_FLOOR: Final = 0.1
+"""Nearly full jitter: a fleet that lost its broker at once comes back over seconds."""
+TAKEN_OVER_S: Final = (30.0, 600.0)
+"""Between attempts while somebody else uses our client id: two that hurry evict each other."""
+CONTESTED_S: Final = 3_600.0
+STEADY_S: Final = 10.0
+"""A connection that held for so long starts the waiting times anew."""
+CONNECT_S: Final = 10.0
+TICK_S: Final = 1.0
+STOP_S: Final = 5.0
+PING_SHARE: Final = 2 / 3
+"""paho notices silence after one to two of its periods; with this, within 4/3 of the config's."""
+TAKEN_OVER: Final = 0x8E
+TOO_LARGE: Final = 0x95
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a client presents itself."""
+
+    broker: BrokerConfig
+    client_id: str
+    """Unique and stable: the broker keeps the session under it."""
+    subscriptions: tuple[tuple[str, int], ...] = ()
+    """Topic filters with their QoS, subscribed on every connect."""
+    receive_maximum: int = 64
+    """QoS 1 messages that may come unacknowledged (MQTT 5)."""
+    queued: int = 32
+    """QoS 1 messages that paho may hold; beyond that, `publish` takes none."""
+    session_s: int = SESSION_EXPIRY_S
+    """How long the broker keeps the session of an absent client; 0: not at all."""
+    manual_ack: bool = False
+    will: tuple[str, bytes] | None = None
+    """Topic and payload of the retained last will."""
+
+    @property
+    def v5(self) -> bool:
+        """True for MQTT 5."""
+        return self.broker.protocol == "5"
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """What the owner wants to know; all are called in the link's thread."""
+
+    message: Callable[[mqtt.Client, mqtt.MQTTMessage], None]
+    published: Callable[[int, ReasonCode], None] = lambda _mid, _code: None
+    changed: Callable[[], None] = lambda: None
+    """The connection came or went."""
+
+
+class Link:
+    """Connects, serves, and connects again, for ever.
+
+    Raises:
+        BadContentError: TLS files do not load.
+        UnavailableError: TLS or password files cannot be read.
+    """
+
+    def __init__(self, plan: Plan, callbacks: Callbacks, rng: random.Random) -> None:
+        """Check the plan; `start` connects."""
+        self._plan = plan
+        self._callbacks = callbacks
+        self._rng = rng
+        self._client = self._make()
+        self._ended = 0
+        """Reason code of the connection that ended last."""
+        self._up_at: float | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+        self._wakers: tuple[socket.socket, socket.socket] | None = None
+        """What is written into the second wakes the thread, which waits at the first."""
+        self.connections = 0
+        self.max_packet: int | None = None
+        """The broker's limit on one packet, where it told one (MQTT 5)."""
+        self.failures = 0
+        """Connections that a bug of ours ended."""
+        self._taken_over_at = -CONTESTED_S
+        self.problem = "not connected yet"
+
+    @property
+    def connected(self) -> bool:
+        """True between CONNACK and the end of the connection."""
+        return not self.problem and self._client.is_connected()
+
+    @property
+    def too_large(self) -> bool:
+        """True where the broker ended the last connection because a packet was too large."""
+        return self._ended == TOO_LARGE
+
+    @property
+    def contested(self) -> bool:
+        """True where another client has lately connected under our id (MQTT 5)."""
+        return time.monotonic() - self._taken_over_at < CONTESTED_S
+
+    def start(self) -> None:
+        """Connect in the background and keep trying."""
+        self._wakers = socket.socketpair()
+        for end in self._wakers:
+            end.settimeout(0.0)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Disconnect politely (no last will is sent) and end the thread."""
+        self._stop.set()
+        if self.connected:
+            self._client.disconnect()
+        self._wake()
+        if self._thread.is_alive():
+            self._thread.join(STOP_S)
+        if self._wakers and not self._thread.is_alive():
+            for end in self._wakers:
+                end.close()
+
+    def publish(
+        self, topic: str, payload: bytes, *, retain: bool = False
+    ) -> mqtt.MQTTMessageInfo | None:
+        """Hand one QoS 1 message to the link's thread; None where it was not taken."""
+        if not self.connected:
+            return None
+        info = self._client.publish(topic, payload, 1, retain)
+        return info if info.rc == mqtt.MQTT_ERR_SUCCESS else None
+
+    def ack(self, mid: int, qos: int) -> None:
+        """Acknowledge a message of this connection (only with `manual_ack`)."""
+        if self.connected:
+            self._client.ack(mid, qos)
+
+    def _run(self) -> None:
+        waits, evicted = self._waits(), delays(*TAKEN_OVER_S, self._rng)
+        while not self._stop.is_set():
+            held_s = self._one_connection()
+            if held_s > STEADY_S:
+                waits = self._waits()
+            if held_s > TAKEN_OVER_S[1]:
+                evicted = delays(*TAKEN_OVER_S, self._rng)
+            self._stop.wait(next(evicted if self._ended == TAKEN_OVER else waits))
+
+    def _waits(self) -> Iterator[float]:
+        return delays(*RECONNECT_S, self._rng, RECONNECT_FLOOR)
+
+    def _one_connection(self) -> float:
+        """Connect and serve until the connection ends; return how many seconds it held."""
+        self._ended, self._up_at = 0, None
+        try:
+            self._client = self._make()
+            self._connect()
+            self._serve()
+        except (OSError, SecondlookError) as error:
+            self._tell(f"unreachable: {error or type(error).__name__}")
+        except Exception:  # the top of a thread: a bug in a callback must not end it
+            log.exception("link_failed client=%s", self._plan.client_id)
+            self.failures += 1
+            self._tell("lost: a bug, see the log")
+        self._hang_up()
+        self._callbacks.changed()
+        return time.monotonic() - self._up_at if self._up_at is not None else 0.0
+
+    def _connect(self) -> None:
+        host, port, _ = broker_address(self._plan.broker.url)
+        keepalive = max(1, round(self._plan.broker.keepalive_s * PING_SHARE))
+        options: dict[str, Any] = {}
+        if self._plan.v5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = self._plan.session_s
+            properties.ReceiveMaximum = self._plan.receive_maximum
+            options = {"clean_start": False, "properties": properties}
+        self._client.connect(host, port, keepalive, **options)
+
+    def _serve(self) -> None:
+        assert self._wakers  # noqa: S101 - `start` has made them
+        client, woken, poll, checked_at = self._client, self._wakers[0], select.poll(), 0.0
+        poll.register(woken, select.POLLIN)
+        while (sock := client.socket()) is not None:
+            poll.register(sock, select.POLLIN | (select.POLLOUT if client.want_write() else 0))
+            # What TLS has decrypted already does not wake a poll.
+            waiting = isinstance(sock, ssl.SSLSocket) and sock.pending()
+            ready = {fd for fd, _ in poll.poll(0 if waiting else TICK_S * 1_000)}
+            if woken.fileno() in ready:
+                woken.recv(4_096)
+            if waiting or sock.fileno() in ready:
+                client.loop_read()
+            if client.want_write():
+                client.loop_write()
+            if (now := time.monotonic()) - checked_at >= TICK_S:
+                checked_at = now
+                client.loop_misc()
+            if self._stop.is_set() and not self.connected:
+                return
+
+    def _hang_up(self) -> None:
+        sock = self._client.socket()
+        if sock is not None:
+            sock.close()
+
+    def _wake(self) -> None:
+        if self._wakers:
+            with suppress(BlockingIOError):  # full: it is awake
+                self._wakers[1].send(b"x")
+
+    def _make(self) -> mqtt.Client:
+        plan = self._plan
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=plan.client_id,
+            protocol=MQTTProtocolVersion.MQTTv5 if plan.v5 else MQTTProtocolVersion.MQTTv311,
+            # MQTT 5 says the same with clean_start at connect.
+            clean_session=None if plan.v5 else plan.session_s == 0,
+            manual_ack=plan.manual_ack,
+        )
+        client.enable_logger(paho_log)
+        client.connect_timeout = CONNECT_S
+        client.max_inflight_messages_set(plan.broker.in_flight)
+        client.max_queued_messages_set(plan.queued)
+        if plan.will:
+            client.will_set(*plan.will, qos=1, retain=True)
+        log_in(client, plan.broker)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = lambda client, _, message: self._callbacks.message(client, message)
+        client.on_publish = lambda _c, _d, mid, code, _p: self._callbacks.published(mid, code)
+        # With it, paho leaves all writing to our thread and only asks for it.
+        client.on_socket_register_write = lambda *_: self._wake()
+        return client
+
+    def _on_connect(
+        self, client: mqtt.Client, _data: object, _flags: object, code: ReasonCode,
+        properties: Properties | None,
+    ) -> None:  # fmt: skip
+        if code.is_failure:
+            self._tell(f"refused: {code}")
+            return
+        self.max_packet = getattr(properties, "MaximumPacketSize", None)
+        if self._plan.subscriptions:
+            client.subscribe(list(self._plan.subscriptions))
+        self._up_at = time.monotonic()
+        self.connections += 1
+        self.problem = ""
+        log.info("broker_connected client=%s n=%d", self._plan.client_id, self.connections)
+        self._callbacks.changed()
+
+    def _on_disconnect(
+        self, _client: mqtt.Client, _data: object, _flags: object, code: ReasonCode, _props: object
+    ) -> None:
+        self._ended = code.value
+        if code.value == TAKEN_OVER:
+            self._taken_over_at = time.monotonic()
+            self._tell(f"lost: another client uses the id {self._plan.client_id}")
+        # A refused connection is also closed, and the refusal says more.
+        elif not self.problem.startswith("refused") or self._up_at is not None:
+            self._tell(f"lost: {code}")
+
+    def _tell(self, problem: str) -> None:
+        """Log a problem when it is new; note it always."""
+        level = logging.DEBUG if problem == self.problem else logging.WARNING
+        log.log(level, "broker_%s url=%s", problem.replace(": ", " "), self._plan.broker.url)
+        self.problem = problem

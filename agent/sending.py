@@ -1,0 +1,231 @@
+"""Looks on their way: which go next, how many at a time, and what the broker said. Shell.
+
+A PUBACK is not delivery: a look leaves the spool on the cloud's receipt alone, and is sent again
+when none comes. How many may wait for their receipt follows what comes back: halved when receipts
+stay out, grown by those that come, so that a cloud that is away costs a look now and then, not
+the whole spool again and again.
+"""
+
+import logging
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from agent.base.backoff import delays
+from agent.base.clock import Clock
+from agent.base.crash import crash_point
+from agent.contract.codec import decode_look
+from agent.contract.errors import BadContentError
+from agent.fitting import fitted
+from agent.session import Acked, Session
+from agent.spool import Spool, SpoolItem
+
+log = logging.getLogger(__name__)
+
+RESEND_S: Final = (20.0, 600.0)
+AFTER_RECONNECT_S: Final = 3.0
+WINDOW: Final = 64
+"""Looks sent and not yet receipted, at most."""
+PATIENCE_S: Final = 60.0
+"""A look without receipt keeps its place in the window no longer: another one may try."""
+REFUSED_S: Final = (5.0, 300.0)
+"""Pause after the broker refused a look."""
+SILENT_S: Final = 120.0
+"""Without a receipt for so long, somebody should know."""
+TOPIC_BYTES: Final = 200
+"""Room for topic and headers below the broker's packet limit."""
+SUSPECT_BYTES: Final = 8 * 1024
+"""Looks above it are suspected when a connection ends without a reason, or one gets no receipt."""
+LIMIT_KEPT_S: Final = 3_600.0
+"""A limit that no broker has announced is believed for so long."""
+OVERTAKEN: Final = 3
+"""Later looks that got a receipt before a large one is held for too large."""
+SIZE_REASONS: Final = ("too large", "too long")
+NOT_TAKEN: Final = {
+    "subscribers": "nobody in the cloud listens for looks: does the worker run, with this prefix?",
+    "authorized": "the broker refuses our looks (not authorized): check its access rules",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A look that was sent and has no receipt yet."""
+
+    item: SpoolItem
+    until: float
+    """Monotonic seconds when its place in the window is free again."""
+    size: int
+    """Bytes as sent."""
+    receipts: int
+    """Receipts that had come when it was sent."""
+
+
+class Sending:
+    """Sends looks from the spool. Belongs to the uplink's thread."""
+
+    def __init__(
+        self, session: Session, topic: str, spool: Spool, clock: Clock, rng: random.Random
+    ) -> None:
+        """Send to `topic`; `rng` spreads pauses."""
+        self._session = session
+        self._topic = topic
+        self._spool = spool
+        self._clock = clock
+        self._rng = rng
+        self._awaited: dict[str, Awaited] = {}
+        self._on_wire: dict[int, Awaited] = {}
+        """By message id, until the broker's word."""
+        self._window = WINDOW // 8
+        self._pauses = self._fresh_pauses()
+        self._resume_at = 0.0
+        self._limit: int | None = None
+        """Bytes of a packet that this broker takes, as far as we found out ourselves."""
+        self._limit_until = 0.0
+        self._refused = ""
+        self._waiting_since: float | None = None
+        """Since when no receipt has come for what was sent."""
+        self.receipts = 0
+
+    @property
+    def problem(self) -> str:
+        """What keeps looks from the cloud, while connected; empty: nothing."""
+        since = self._waiting_since
+        if not self._refused and since is not None and self._clock.monotonic() - since > SILENT_S:
+            return "no receipts, though the broker takes our looks: does the cloud worker run?"
+        return self._refused
+
+    def step(self) -> None:
+        """Send what is due, as far as there is room."""
+        now = self._clock.monotonic()
+        self._expire(now)
+        if now < self._resume_at:
+            return
+        room = min(self._window - len(self._awaited), self._session.room)
+        for item in self._spool.due(room, now):
+            payload = self._payload(item, now)
+            if payload is not None and not self._send(item, payload, now):
+                return
+
+    def reconnected(self) -> None:
+        """Begin anew on a fresh connection; what was on its way may be lost."""
+        now = self._clock.monotonic()
+        if self._on_wire:
+            self._suspect(max(a.size for a in self._on_wire.values()), now)
+        self._awaited.clear()
+        self._on_wire.clear()
+        self._spool.hasten(now + AFTER_RECONNECT_S)
+
+    def acked(self, ack: Acked) -> bool:
+        """Take the broker's word on a message; False where it was no look of ours."""
+        sent = self._on_wire.pop(ack.mid, None)
+        if sent is None:
+            return False
+        if ack.accepted and not ack.unheard:
+            self._refused, self._pauses = "", self._fresh_pauses()
+            return True
+        now = self._clock.monotonic()
+        self._awaited.pop(sent.item.look_id, None)
+        if any(words in ack.reason.lower() for words in SIZE_REASONS):
+            self._learn(sent.size // 2, now)
+            self._spool.sent(sent.item.look_id, now, -1)
+            return True
+        pause = next(self._pauses)
+        self._window, self._resume_at = 1, now + pause
+        self._spool.sent(sent.item.look_id, now + pause, -1)
+        self._refuse(ack.reason)
+        return True
+
+    def receipted(self, look_ids: Iterable[str]) -> int:
+        """Forget looks that the cloud has; return how many were there.
+
+        Raises:
+            UnavailableError: the disk does not let us; the receipt comes again.
+        """
+        ids = tuple(look_ids)
+        for look_id in ids:
+            self._awaited.pop(look_id, None)
+        self.receipts += len(ids)
+        self._window = min(WINDOW, self._window + len(ids))
+        self._waiting_since = self._clock.monotonic() if self._awaited else None
+        crash_point("uplink-before-forget")
+        return self._spool.forget(ids)
+
+    def _send(self, item: SpoolItem, payload: bytes, now: float) -> bool:
+        mid = self._session.publish(self._topic, payload)
+        if mid is None:
+            return False
+        crash_point("uplink-after-publish")
+        due_at = now + min(RESEND_S[1], RESEND_S[0] * 2.0**item.attempts)
+        until = min(due_at, now + PATIENCE_S)
+        sent = Awaited(item, until, len(payload), self.receipts)
+        self._awaited[item.look_id] = self._on_wire[mid] = sent
+        self._spool.sent(item.look_id, due_at)
+        if self._waiting_since is None:
+            self._waiting_since = now
+        return True
+
+    def _expire(self, now: float) -> None:
+        late = [a for a in self._awaited.values() if a.until <= now]
+        for sent in late:
+            del self._awaited[sent.item.look_id]
+            if sent.size > SUSPECT_BYTES and self.receipts - sent.receipts >= OVERTAKEN:
+                self._learn(
+                    sent.size // 2, now
+                )  # others arrive: perhaps it is dropped for its size
+        if late:
+            self._window = max(1, self._window // 2)
+
+    def _payload(self, item: SpoolItem, now: float) -> bytes | None:
+        """Return a look's bytes, made to fit; None where it cannot be sent at all."""
+        payload = self._spool.payload(item)
+        if payload is None:
+            return None
+        try:
+            look = decode_look(payload)
+        except BadContentError as error:
+            # The disk has spoilt it: sent, it would come to nothing, again and again.
+            self._set_aside(item, str(error))
+            return None
+        limit = self._limit_at(now)
+        if limit is None or len(payload) + TOPIC_BYTES <= limit:
+            return payload
+        smaller = fitted(look, limit - TOPIC_BYTES)
+        if smaller is None:
+            self._set_aside(item, f"does not fit into the broker's {limit} bytes")
+            return None
+        log.info("look_shrunk id=%s from=%d to=%d", item.look_id, len(payload), len(smaller))
+        self._spool.replace(item, smaller)
+        return smaller
+
+    def _set_aside(self, item: SpoolItem, why: str) -> None:
+        log.warning("look_set_aside id=%s reason=%s", item.look_id, why)
+        self._spool.set_aside(item, why)
+
+    def _limit_at(self, now: float) -> int | None:
+        found = self._limit if now < self._limit_until else None
+        limits = [n for n in (found, self._session.link.max_packet) if n is not None]
+        return min(limits, default=None)
+
+    def _suspect(self, size: int, now: float) -> None:
+        """Conclude from a connection that ended while a packet of `size` bytes was on its way."""
+        if self._session.link.too_large:
+            self._learn(size // 2, now)
+        elif size > SUSPECT_BYTES:
+            # No reason was given, and a network ends connections too: only what is large anyway
+            # is made smaller, and never below what looks usually have.
+            self._learn(max(size // 2, SUSPECT_BYTES // 2 + TOPIC_BYTES), now)
+
+    def _learn(self, limit: int, now: float) -> None:
+        log.warning("packet_limit_found bytes=%d", limit)
+        self._limit, self._limit_until = limit, now + LIMIT_KEPT_S
+
+    def _refuse(self, reason: str) -> None:
+        found = [words for key, words in NOT_TAKEN.items() if key in reason.lower()]
+        problem = found[0] if found else f"the broker takes no looks now ({reason})"
+        if problem != self._refused:
+            log.warning("looks_refused reason=%s", reason)
+        self._refused = problem
+
+    def _fresh_pauses(self) -> Iterator[float]:
+        return delays(*REFUSED_S, self._rng)
