@@ -12,7 +12,6 @@ from agent.pipeline import signals_of
 from agent.policy import Ration, budget_of, policy_of
 from agent.vision.tracker import Sighting
 from agent.vision.types import FloatArray, Prediction
-from agent.worth import doubt
 
 if TYPE_CHECKING:
     from agent.contract.codec import Look
@@ -74,7 +73,8 @@ class Device:
         number, reason, view = best
         value = 1.0
         if reason != "audit":
-            choice = choose(view, self.policy, self.basis, now)
+            settled = replace(view, signals=record.settled(view.signals))
+            choice = choose(settled, self.policy, self.basis, now)
             self.basis, value = choice.basis, choice.worth
             if choice.why and not record.audit:
                 return Fate(choice.why, number, value)
@@ -92,13 +92,13 @@ class Device:
             said = shot.prediction
             evidence = evidence + said.scores
             sighting = _sighting(sighting_id, evidence, number + 1, shots)
+            record.frames, record.margins = number + 1, record.margins + said.margin
             decision = decide(said, sighting, self.policy, self.basis.budget, record, now)
             if decision.reason is None:
                 continue
             signals = signals_of(said, sighting, self.policy.unknown_above)
             box = said.region.box
-            unsure = 1.0 if record.audit else doubt(signals)
-            value = merit(shot.sharpness, min(box.width, box.height), unsure)
+            value = merit(shot.sharpness, min(box.width, box.height))
             if best is None or value > best[2].merit * BETTER:
                 # Nobody opens the look: what is held, sent and stored is measured elsewhere.
                 unopened = cast("Look", None)
