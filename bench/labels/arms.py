@@ -27,6 +27,9 @@ Rng = np.random.Generator
 FIRST_WEIGHT: Final = 0.3
 """Of an image of the first set: ten of them are of one sign, a label from the field of one."""
 
+REPEATS: Final = 4
+"""Draws of an arm that chooses by chance: what is wanted is what it reaches on average."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class World:
@@ -212,15 +215,16 @@ ARMS: Final[Mapping[str, Arm]] = {
 }
 
 
-def run(world: World, arm: str, counts: Ints | None = None) -> Run:
+def run(world: World, arm: str, counts: Ints | None = None, repeat: int = 0) -> Run:
     """Let an arm choose day by day; the head learns at night.
 
     Args:
         world: The field.
         arm: Of `ARMS`.
         counts: Labels that may be spent each day, those that ours spent; None: for ours itself.
+        repeat: Another number, another draw.
     """
-    rng = np.random.default_rng([world.seed, sorted(ARMS).index(arm)])
+    rng = np.random.default_rng([world.seed, sorted(ARMS).index(arm), repeat])
     state = State(rng, world.taught(np.empty(0, np.int64)))
     figures, spent = [judged(world, state.head)], [0]
     for day, sightings in enumerate(world.days()):
@@ -255,8 +259,28 @@ def judge(world: World, scores: FloatArray) -> tuple[float, float, float]:
     )
 
 
-def run_all(world: World, arms: tuple[str, ...]) -> dict[str, Run]:
-    """Run ours, then the others with as many labels on each day as ours spent."""
+def run_all(world: World, arms: tuple[str, ...], repeats: int = REPEATS) -> dict[str, Run]:
+    """Run ours, then the others with as many labels on each day as ours spent.
+
+    Args:
+        world: The field.
+        arms: Of `ARMS`.
+        repeats: How often arms of chance are drawn; their curves are the mean of all.
+    """
     first = run(world, OURS)
     counts = np.diff(first.labels)
-    return {OURS: first} | {arm: run(world, arm, counts) for arm in arms if arm != OURS}
+    found = {OURS: first}
+    for arm in arms:
+        if arm != OURS:
+            times = repeats if arm in (RANDOM, DEDUPE) else 1
+            found[arm] = mean_of([run(world, arm, counts, n) for n in range(times)])
+    return found
+
+
+def mean_of(runs: list[Run]) -> Run:
+    """Return the mean of an arm's draws; the rows are those of the first."""
+    accuracy, of_sightings, of_new = (
+        np.mean([getattr(of, kind) for of in runs], axis=0, dtype=np.float32)
+        for kind in ("accuracy", "of_sightings", "of_new")
+    )
+    return Run(runs[0].labels, accuracy, of_sightings, of_new, runs[0].rows, runs[0].fates)

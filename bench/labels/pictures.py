@@ -23,16 +23,25 @@ from cloud.train.backend import module
 
 COLOURS: Final = ("#d1495b", "#8d99ae", "#2b2d42", "#edae49", "#00798c", "#66a182")
 SAID: Final = {
-    "uncertain": "asked: in doubt, new, among the best",
-    "audit": "asked by chance, to measure the true error",
-    "outranked": "in doubt, but others are worth more",
-    "duplicate": "looks like one that was asked before",
-    "sure": "no doubt in any frame",
+    "uncertain": "asked: in doubt, new, and worth more than most",
+    "audit": "asked by chance alone, to measure the true error",
+    "outranked": "not asked: in doubt, but others are worth more",
+    "duplicate": "not asked: looks like one that was asked about before",
+    "sure": "not asked: no doubt in any frame",
 }
 """What becomes of a sighting, in the order of the sheet; other ends are rare."""
-ACROSS: Final = 8
-SIDE: Final = 84
-SCENE: Final = SceneOptions(seed=7, frames=2_600, fps=5.0, signs_per_minute=60.0)
+COLOURS_KEPT: Final = 160
+ACROSS: Final = 7
+SIDE: Final = 64
+CAPTION: Final = 21
+"""Characters that fit above a cut."""
+SCENE: Final = SceneOptions(
+    seed=7,
+    frames=1_200,
+    fps=5.0,
+    signs_per_minute=120.0,
+    conditions=("day", "fog", "rain", "night"),
+)
 SCENE_LOOKS: Final = 40
 """Looks for the drawn drive, which counts as a day."""
 
@@ -55,7 +64,7 @@ def save_all(runs: Runs, world: World, pictures: Pictures, out: Path) -> None:
 
 
 def save_curves(path: Path, runs: Runs) -> None:
-    """Draw accuracy over labels, the mean of all seeds, with the band of ours."""
+    """Draw accuracy over labels, the mean of all seeds."""
     figure = _figure(7.0, 4.2)
     axes = figure.subplots()
     for colour, arm in zip(COLOURS, runs[0], strict=True):
@@ -75,7 +84,7 @@ def save_sheet(path: Path, told: Iterable[Told]) -> None:
     for one in told:
         by_why.setdefault(one.fate.why, []).append(one)
     rows = [why for why in SAID if why in by_why]
-    figure = _figure(8.0, 1.42 * len(rows) + 0.1)
+    figure = _figure(7.2, 1.4 * len(rows) + 0.1)
     for part, why in zip(np.ravel(figure.subfigures(len(rows), 1)), rows, strict=True):
         some = by_why[why]
         part.suptitle(f"{SAID[why]}: {len(some)}", x=0.01, ha="left", fontsize=9, weight="bold")
@@ -83,9 +92,14 @@ def save_sheet(path: Path, told: Iterable[Told]) -> None:
         for axes, one in zip(part.subplots(1, ACROSS), [*chosen, *[None] * ACROSS], strict=False):
             axes.set_axis_off()
             if one is not None:
-                axes.imshow(squared_cut(one.cut)[..., ::-1])
-                axes.set_title(one.caption, fontsize=6.5, pad=2)
-    figure.savefig(path, pil_kwargs={"optimize": True})
+                axes.imshow(squared_cut(one.cut)[..., ::-1], interpolation="nearest")
+                axes.set_title(one.caption, fontsize=6, pad=2)
+    figure.savefig(path)
+    # Photographs make large PNGs; a palette halves them and leaves the text crisp.
+    pillow = module("PIL.Image")
+    with pillow.open(path) as drawn:
+        few = drawn.convert("RGB").quantize(COLOURS_KEPT, dither=pillow.Dither.NONE)
+    few.save(path, optimize=True)
 
 
 def squared_cut(cut: Image) -> Image:
@@ -94,14 +108,14 @@ def squared_cut(cut: Image) -> Image:
 
 
 def real_day(world: World, run: Run, pictures: Pictures) -> list[Told]:
-    """Return the sightings of the busiest half of the stream with what became of them."""
+    """Return the sightings of the stream with what became of them."""
     told = []
     for sighting, fate in run.fates.items():
         passed = world.field.stream[sighting]
         row = int(world.rows(np.array([sighting]))[0, fate.shot])
         _, image = frames_of(world.field.stream, pictures, row)
         weather = passed.weather[0] if passed.weather else "clear"
-        told.append(Told(image, fate, f"day {passed.day + 1}, {weather}\nworth {fate.worth:.2f}"))
+        told.append(Told(image, fate, f"day {passed.day + 1}, {weather}\n{worth_of(fate)}"))
     return told
 
 
@@ -119,10 +133,20 @@ def drawn_drive(options: SceneOptions = SCENE) -> list[Told]:
         for track in [t for t in open_ if t not in seen or number == options.frames]:
             views = open_.pop(track)
             day = 0.25 + number / options.frames
-            told.append(_ended(device, track, views, day, engine.labels))
+            told.append(_ended(device, track, views, day))
         for track, box in seen.items():
             open_.setdefault(track, []).append(_view(engine, image, box))
     return told
+
+
+def shortened(label: str) -> str:
+    """Return as much of a label as fits."""
+    return label if len(label) <= CAPTION else f"{label[: CAPTION - 1]}…"
+
+
+def worth_of(fate: Fate) -> str:
+    """Return a sighting's worth, where it was reckoned."""
+    return f"worth {fate.worth:.2f}" if fate.why in {"uncertain", "outranked"} else ""
 
 
 def _view(engine: Engine, image: Image, box: Box) -> tuple[Image, Shot]:
@@ -132,18 +156,11 @@ def _view(engine: Engine, image: Image, box: Box) -> tuple[Image, Shot]:
     return cut, Shot(said, region_hash(image, box), sharpness(image, box))
 
 
-def _ended(
-    device: Device,
-    track: int,
-    views: Sequence[tuple[Image, Shot]],
-    day: float,
-    labels: Sequence[str],
-) -> Told:
+def _ended(device: Device, track: int, views: Sequence[tuple[Image, Shot]], day: float) -> Told:
     fate = device.see(id_of(0, track), [shot for _, shot in views], day)
     cut, shot = views[fate.shot]
     said = shot.prediction.label if shot.prediction.index >= 0 else "none of these"
-    assert said in {*labels, "none of these", ""}
-    return Told(cut, fate, f"{said[:20]}\nworth {fate.worth:.2f}")
+    return Told(cut, fate, f"{shortened(said)}\n{worth_of(fate)}")
 
 
 def _figure(width: float, height: float) -> Any:  # noqa: ANN401 - a matplotlib Figure
