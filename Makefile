@@ -5,7 +5,7 @@ VENV ?= .venv
 ARGS ?=
 SETUP := VENV="$(VENV)" scripts/setup.sh
 PY := "$(VENV)/bin/python"
-BENCHES = $(filter-out __init__ common line signs,$(basename $(notdir $(wildcard bench/*.py))))
+BENCHES = $(filter-out __init__ common line looks signs,$(basename $(notdir $(wildcard bench/*.py))))
 
 .PHONY: help demo test check test-legacy faults faults-short bench lock format clean
 

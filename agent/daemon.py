@@ -3,6 +3,7 @@
 import logging
 import os
 import random
+import secrets
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,13 +24,14 @@ from agent.contract.messages import CameraReport, Status, to_json
 from agent.contract.topics import Channel, Topics
 from agent.device import build_vision
 from agent.journal import Journal
+from agent.machine import CLOCK_FLOOR
 from agent.notebook import Notebook
 from agent.pipeline import Observer, Parts, Pipeline
 from agent.report import Reporter
 from agent.saver import Saver
 from agent.session import Session
 from agent.spool import Spool
-from agent.threads import Loop, stop_all
+from agent.threads import Loop, stop_in_turn, stop_together
 from agent.trust import KeyKeeper
 from agent.twin import Twin
 from agent.uplink import Reports, Uplink
@@ -37,10 +39,12 @@ from agent.vision.shipped import load_profile
 
 log = logging.getLogger(__name__)
 
-HEARD: Final[tuple[Channel, ...]] = ("receipt", "verdict", "desired", "advice")
+HEARD: Final[tuple[Channel, ...]] = ("receipt", "verdict", "desired", "advice", "status")
 TAKE_S: Final = 0.5
 TICK_S: Final = 0.5
+CAMERAS_STOP_S: Final = 2.0
 STOP_S: Final = 10.0
+"""With the cameras and the farewell to the broker, less than the 20 s of the unit."""
 
 
 class Daemon:
@@ -56,6 +60,7 @@ class Daemon:
     ) -> None:
         """Build the parts and prove the model on a golden input."""
         self._observer = observer
+        self._instance = secrets.token_hex(4)
         self.config = config
         self._clock = clock
         state = Path(config.state_dir)
@@ -73,7 +78,7 @@ class Daemon:
         profile = load_profile(config.profile)
         if profile.notice:
             log.warning("research_only notice=%s", profile.notice)
-        self._keeper = KeyKeeper(config.trust, state / "tuf", clock)
+        self._keeper = KeyKeeper(config.trust, state / "tuf", clock, self._time_floor)
         self.twin = Twin(config, self.notebook, clock, self._keeper)
         engine, classifier, lanes = build_vision(config, profile)
         engine.self_test()
@@ -103,6 +108,7 @@ class Daemon:
             twin=self.twin,
             clock=clock,
             started=clock.monotonic(),
+            instance=self._instance,
         )
         self.uplink = self._make_uplink()
         self._rounds = 0
@@ -131,10 +137,9 @@ class Daemon:
         """Stop in the order of the straight line, so that nothing accepted is left behind."""
         notify("STOPPING=1")
         with self._held:
-            for capture in self._captures:
-                capture.stop()
+            stop_together((*self._captures, self._trust), CAMERAS_STOP_S)
             self._mailbox.close()
-            stop_all((*self._loops, self._trust), STOP_S)
+            stop_in_turn(self._loops, STOP_S)
             self._saver.save()
             topics = Topics(self.config.broker.prefix)
             gone = (topics.of(self.config.device, "status"), to_json(self._gone()))
@@ -232,6 +237,8 @@ class Daemon:
         # A camera that is absent still moves: it tries again. One that does not hangs.
         stuck = [loop.name for loop in self._loops if not loop.moved()]
         stuck += [capture.name for capture in self._captures if not capture.moved()]
+        if not self._session.link.moved():
+            stuck.append("mqtt")
         if stuck:
             log.error("loops_stuck names=%s", ",".join(stuck))
             notify(f"STATUS=stuck: {', '.join(stuck)}")
@@ -277,7 +284,13 @@ class Daemon:
             self.spool,
             self.notebook,
             self.twin,
-            Reports(self.config.device, reporter.status, reporter.reported, reporter.telemetry),
+            Reports(
+                self.config.device,
+                self._instance,
+                reporter.status,
+                reporter.reported,
+                reporter.telemetry,
+            ),
             self._clock,
             random.Random(),  # noqa: S311 - spreads pauses
         )
@@ -287,4 +300,8 @@ class Daemon:
         self._session.wake.set()
 
     def _gone(self) -> Status:
-        return Status(device=self.config.device, online=False, at=self._clock.now())
+        device, instance = self.config.device, self._instance
+        return Status(device=device, online=False, at=self._clock.now(), instance=instance)
+
+    def _time_floor(self) -> float:
+        return float(self.notebook.fact("time_floor", CLOCK_FLOOR))

@@ -6,6 +6,8 @@ from typing import Final
 
 CLOCK_FLOOR: Final = 1_764_000_000.0
 """November 2025: a clock before this project existed is wrong."""
+CLOCK_CEILING: Final = 2_840_000_000.0
+"""The end of 2059: no device of this decade runs that long, but flat batteries say 2099."""
 
 
 def temperature_c() -> float | None:
@@ -20,13 +22,14 @@ def temperature_c() -> float | None:
 
 
 def clock_synced(now: float) -> bool:
-    """Tell whether the clock can be right: after the floor, and not known to be unsynchronised.
+    """Tell whether the clock can be right: in its bounds, and not known to be unsynchronised.
 
     systemd-timesyncd leaves a mark once it has set the clock; where it does not run, only the
-    floor counts.
+    bounds count.
     """
     timesync = Path("/run/systemd/timesync")
-    return now >= CLOCK_FLOOR and (not timesync.is_dir() or (timesync / "synchronized").exists())
+    possible = CLOCK_FLOOR <= now < CLOCK_CEILING
+    return possible and (not timesync.is_dir() or (timesync / "synchronized").exists())
 
 
 def free_bytes(folder: Path) -> int:

@@ -51,7 +51,7 @@ class Lane:
     records: dict[str, Record] = field(default_factory=dict)
     """By sighting; the oldest are dropped."""
     looked_at: float = -math.inf
-    """Unix seconds of the newest frame that was classified."""
+    """Moment of the newest frame that was classified."""
 
     def forget(self, tracked: Tracked) -> None:
         """Drop the oldest records, not of what is in sight or held."""
@@ -136,7 +136,7 @@ class Pipeline:
         lane = self._lanes[frame.camera]
         if too_soon(frame, lane.looked_at, self._settings.max_fps):
             return
-        lane.looked_at = frame.captured_at
+        lane.looked_at = frame.moment
         regions = lane.proposer.propose(frame.image)
         predictions = [self._classifier.classify(frame.image, region) for region in regions]
         tracked = lane.tracker.update(frame, predictions)
@@ -170,7 +170,7 @@ class Pipeline:
             self._close(lane, ended, self._clock.monotonic(), 0.0)
 
     def _switch(self) -> None:
-        orders, before = self._twin.orders.at(self._clock.now()), self._orders
+        orders, before = self._twin.orders.at(self._twin.now()), self._orders
         if orders.settings is before.settings and orders.advice is before.advice:
             return
         self._orders, self._settings = orders, orders.settings
@@ -267,7 +267,8 @@ class Pipeline:
             camera=frame.camera,
             sighting_id=sighting.sighting_id,
             captured_at=frame.captured_at,
-            clock_synced=clock_synced(now),
+            # By the time the look tells, which may be from before the clock was set.
+            clock_synced=clock_synced(frame.captured_at),
             frame=frame.number,
             frame_size=(width, height),
             box=prediction.region.box.as_tuple(),
@@ -306,10 +307,10 @@ def scored_labels(prediction: Prediction, labels: tuple[str, ...]) -> tuple[Scor
 def too_soon(frame: Frame, last: float, max_fps: float) -> bool:
     """Tell whether a frame comes sooner after the last one than `max_fps` allows (0: never).
 
-    A still is always taken, and so is a frame after the clock went back. A hundredth of a
+    A still is always taken, and so is a frame whose time went back. A hundredth of a
     period is forgiven, or a camera at exactly that rate would lose every other frame.
     """
-    return max_fps > 0 and not frame.still and 0 <= frame.captured_at - last < 0.99 / max_fps
+    return max_fps > 0 and not frame.still and 0 <= frame.moment - last < 0.99 / max_fps
 
 
 def signals_of(prediction: Prediction, sighting: Sighting, unknown_above: float) -> Signals[float]:

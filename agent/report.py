@@ -31,6 +31,7 @@ class Reporter:
     clock: Clock
     started: float
     """Monotonic seconds."""
+    instance: str
 
     def status(self) -> Status:
         """Return whether the device works, camera by camera."""
@@ -42,6 +43,7 @@ class Reporter:
             device=self.config.device,
             online=True,
             at=now,
+            instance=self.instance,
             cameras=self.cameras(),
             problems=tuple(problems),
         )

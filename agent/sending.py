@@ -59,6 +59,7 @@ class Awaited:
     """Bytes as sent."""
     receipts: int
     """Receipts that had come when it was sent."""
+    is_live: bool
 
 
 class Sending:
@@ -101,11 +102,23 @@ class Sending:
         self._expire(now)
         if now < self._resume_at:
             return
-        room = min(self._window - len(self._awaited), self._session.room)
-        for item in self._spool.due(room, now):
+        for item, is_live in self._next(now):
             payload = self._payload(item, now)
-            if payload is not None and not self._send(item, payload, now):
+            if payload is not None and not self._send(item, payload, is_live=is_live):
                 return
+
+    def _next(self, now: float) -> list[tuple[SpoolItem, bool]]:
+        """Choose what goes now, and tell what is live.
+
+        Live looks go first, and the backlog never has more than half of what may be on the wire,
+        so that they need not queue behind it; one place is the backlog's own, however many come.
+        """
+        places = min(self._window - len(self._awaited), self._session.room)
+        old = sum(not sent.is_live for sent in self._on_wire.values())
+        backlog = self._spool.backlog(min(places, max(1, self._session.in_flight // 2) - old), now)
+        kept = 1 if backlog and not old else 0
+        live = self._spool.live(places - kept, now)
+        return [*((i, True) for i in live), *((i, False) for i in backlog)][: max(0, places)]
 
     def reconnected(self) -> None:
         """Begin anew on a fresh connection; what was on its way may be lost."""
@@ -114,6 +127,7 @@ class Sending:
             self._suspect(max(a.size for a in self._on_wire.values()), now)
         self._awaited.clear()
         self._on_wire.clear()
+        self._refused, self._waiting_since = "", None
         self._spool.hasten(now + AFTER_RECONNECT_S)
 
     def acked(self, ack: Acked) -> bool:
@@ -130,9 +144,9 @@ class Sending:
             self._learn(sent.size // 2, now)
             self._spool.sent(sent.item.look_id, now, -1)
             return True
-        pause = next(self._pauses)
-        self._window, self._resume_at = 1, now + pause
-        self._spool.sent(sent.item.look_id, now + pause, -1)
+        if now >= self._resume_at:  # those sent with it are refused with it: one pause for all
+            self._window, self._resume_at = 1, now + next(self._pauses)
+        self._spool.sent(sent.item.look_id, self._resume_at, -1)
         self._refuse(ack.reason)
         return True
 
@@ -151,14 +165,15 @@ class Sending:
         crash_point("uplink-before-forget")
         return self._spool.forget(ids)
 
-    def _send(self, item: SpoolItem, payload: bytes, now: float) -> bool:
+    def _send(self, item: SpoolItem, payload: bytes, *, is_live: bool) -> bool:
+        now = self._clock.monotonic()
         mid = self._session.publish(self._topic, payload)
         if mid is None:
             return False
         crash_point("uplink-after-publish")
         due_at = now + min(RESEND_S[1], RESEND_S[0] * 2.0**item.attempts)
         until = min(due_at, now + PATIENCE_S)
-        sent = Awaited(item, until, len(payload), self.receipts)
+        sent = Awaited(item, until, len(payload), self.receipts, is_live)
         self._awaited[item.look_id] = self._on_wire[mid] = sent
         self._spool.sent(item.look_id, due_at)
         if self._waiting_since is None:

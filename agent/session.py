@@ -14,7 +14,8 @@ from typing import Final
 from paho.mqtt import client as mqtt
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.base.link import Callbacks, Link, Plan
+from agent.base.client import Plan
+from agent.base.link import Callbacks, Link
 from agent.contract.config import BrokerConfig
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class Session:
         rng: random.Random,
     ) -> None:
         """Prepare the link; `start` connects."""
-        self._in_flight = config.in_flight
+        self.in_flight = config.in_flight
         self.inbox: queue.Queue[Inbound] = queue.Queue(INBOX)
         self.acks: queue.SimpleQueue[Acked] = queue.SimpleQueue()
         self.wake = threading.Event()
@@ -102,7 +103,7 @@ class Session:
     def room(self) -> int:
         """How many more QoS 1 messages may be on their way now."""
         self._renew()
-        return self._in_flight - len(self._pending)
+        return self.in_flight - len(self._pending)
 
     def start(self) -> None:
         """Connect in the background and keep trying."""

@@ -36,9 +36,9 @@ log = logging.getLogger(__name__)
 
 LIVE_S: Final = 30.0
 """A look counts as live for so long after it was accepted."""
+MOST_UNANSWERED: Final = 50_000
 LONG_AGO: Final = -1e18
-BACKLOG_TURN: Final = 4
-"""Every so manieth place goes to the backlog, however many live looks there are."""
+"""Monotonic seconds: looks found at the start are backlog."""
 _TABLE: Final = """
 CREATE TABLE looks (
   look_id TEXT PRIMARY KEY,
@@ -86,7 +86,6 @@ class Spool:
         self._config = config
         self._clock = clock
         self._lock = threading.Lock()
-        self._turn = 0
         self._bytes = 0
         self._undeleted: set[Path] = set()
         """Files of forgotten looks that the disk would not delete yet."""
@@ -135,34 +134,24 @@ class Spool:
             crash_point("spool-after-accept")
             self._index(written, self._clock.monotonic())
             self.accepted += len(written)
-            self.unanswered.update(item.look_id for item in written)
+            self._owe(written)
             return [item.look_id for item in written]
 
-    def due(self, limit: int, now: float) -> list[SpoolItem]:
-        """Return looks to send now: live ones in order, the backlog best first.
+    def live(self, limit: int, now: float) -> list[SpoolItem]:
+        """Return looks of the last half minute that are due at monotonic `now`, in order."""
+        return self._due("accepted_at >= ? ORDER BY accepted_at, look_id", limit, now)
 
-        Every fourth place goes to the backlog, so that neither waits for the other to end.
+    def backlog(self, limit: int, now: float) -> list[SpoolItem]:
+        """Return older looks that are due at monotonic `now`, the most valuable first."""
+        return self._due("accepted_at < ? ORDER BY value DESC, look_id", limit, now)
 
-        Args:
-            limit: At most so many.
-            now: Monotonic seconds.
-        """
-        limit = max(0, limit)
-        select = f"SELECT {_COLUMNS} FROM looks WHERE due_at <= ? AND accepted_at"  # noqa: S608
-        edge = now - LIVE_S
-        with storage("spool"), self._lock:
-            live = self._db.execute(
-                f"{select} >= ? ORDER BY accepted_at, look_id LIMIT ?", (now, edge, limit)
-            ).fetchall()
-            backlog = self._db.execute(
-                f"{select} < ? ORDER BY value DESC, look_id LIMIT ?", (now, edge, limit)
-            ).fetchall()
-            chosen: list[tuple[str, int, int, int]] = []
-            while len(chosen) < limit and (live or backlog):
-                self._turn += 1
-                takes_old = not live or (backlog and self._turn % BACKLOG_TURN == 0)
-                chosen.append((backlog if takes_old else live).pop(0))
-        return [SpoolItem(*row) for row in chosen]
+    def _due(self, which: str, limit: int, now: float) -> list[SpoolItem]:
+        with self._lock:
+            rows = self._db.execute(
+                f"SELECT {_COLUMNS} FROM looks WHERE due_at <= ? AND {which} LIMIT ?",  # noqa: S608
+                (now, now - LIVE_S, max(0, limit)),
+            )
+            return [SpoolItem(*row) for row in rows]
 
     def payload(self, item: SpoolItem) -> bytes | None:
         """Return a look's bytes as sent; None where its file is gone (and forget it).
@@ -264,6 +253,12 @@ class Spool:
                 [(item.look_id, item.bytes, item.value, accepted_at) for item in items],
             )
 
+    def _owe(self, items: Sequence[SpoolItem]) -> None:
+        """Note that these look for an answer; of too many the cloud seems to answer none."""
+        self.unanswered.update(item.look_id for item in items)
+        while len(self.unanswered) > MOST_UNANSWERED:
+            self.unanswered.pop()
+
     def _item(self, look_id: str) -> SpoolItem | None:
         row = self._db.execute(
             f"SELECT {_COLUMNS} FROM looks WHERE look_id = ?",  # noqa: S608 - ours
@@ -337,6 +332,6 @@ class Spool:
         prune_bad(self._looks)
         self._index(items, LONG_AGO)
         self._bytes = sum(item.bytes for item in items)
-        self.unanswered.update(item.look_id for item in items)
+        self._owe(items)
         # A crash between the files and the ledger: they were accepted all the same.
         self._ledger("accepted", [f"{item.look_id} {item.bytes}" for item in items])

@@ -38,8 +38,8 @@ class FileName:
 
 
 def value_of(look: Look) -> int:
-    """Return what a look is worth keeping, 0..1000: its uncertainty; audits go first."""
-    return 0 if look.meta.reason == "audit" else round(1000 * (1.0 - look.meta.margin))
+    """Return what a look is worth keeping, 0..1000."""
+    return round(1_000 * look.meta.worth)
 
 
 def prepare_folder(folder: Path) -> None:
@@ -149,7 +149,9 @@ def _rename_old(looks: Path) -> None:
             log.warning("spool_file_unreadable file=%s: set aside", path.name)
             path.rename(path.with_suffix(BAD_SUFFIX))
         else:
-            path.rename(looks / str(FileName(look.meta.look_id, value_of(look))))
+            # Format 1 knew no worth but the doubt.
+            value = round(1_000 * (1.0 - look.meta.margin))
+            path.rename(looks / str(FileName(look.meta.look_id, value)))
     sync_folder(looks)
 
 

@@ -2,9 +2,13 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 log = logging.getLogger(__name__)
+
+LEAST_S: Final = 1.0
 
 
 class Loop:
@@ -31,9 +35,13 @@ class Loop:
         before, self._seen = self._seen, self._progress()
         return self._thread.is_alive() and self._seen != before
 
+    def ask(self) -> None:
+        """Ask the loop to end."""
+        self._stop.set()
+
     def stop(self, timeout_s: float) -> bool:
         """Ask the loop to end and wait. False where it did not in time."""
-        self._stop.set()
+        self.ask()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -47,8 +55,36 @@ class Loop:
             self.failed = True
 
 
-def stop_all(loops: Sequence[Loop], timeout_s: float) -> None:
-    """Stop loops one after the other, in this order, and name those that hang."""
-    for loop in loops:
-        if not loop.stop(timeout_s):
-            log.warning("loop_hangs name=%s", loop.name)
+class Stoppable(Protocol):
+    """A loop, or what has one."""
+
+    name: str
+
+    def ask(self) -> None:
+        """Ask it to end."""
+        ...
+
+    def stop(self, timeout_s: float) -> bool:
+        """Ask it to end and wait. False where it did not in time."""
+        ...
+
+
+def stop_together(parts: Sequence[Stoppable], timeout_s: float) -> None:
+    """Stop what does not depend on one another: however many hang, it takes this long at most."""
+    for part in parts:
+        part.ask()
+    stop_in_turn(parts, timeout_s, 0.0)
+
+
+def stop_in_turn(parts: Sequence[Stoppable], timeout_s: float, least_s: float = LEAST_S) -> None:
+    """Stop one after the other, in this order, and name those that hang.
+
+    Args:
+        parts: What to stop; each is asked when the one before it has ended.
+        timeout_s: For all of them.
+        least_s: What each gets, even where those before it took all the time.
+    """
+    until = time.monotonic() + timeout_s
+    for part in parts:
+        if not part.stop(max(least_s, until - time.monotonic())):
+            log.warning("loop_hangs name=%s", part.name)

@@ -10,14 +10,16 @@ import json
 import logging
 import random
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from securesystemslib.exceptions import FormatError
+from securesystemslib.exceptions import FormatError, StorageError
 from securesystemslib.signer import Key, SSlibKey
 from tuf.api.exceptions import DownloadError, DownloadHTTPError, RepositoryError
+from tuf.api.metadata import Metadata
 from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
 from tuf.ngclient.urllib3_fetcher import Urllib3Fetcher
 
@@ -27,6 +29,7 @@ from agent.base.files import write_synced
 from agent.contract.config import TrustConfig
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import first_problem
+from agent.machine import CLOCK_FLOOR
 
 log = logging.getLogger(__name__)
 CONFIG_KEYS: Final = "keys/config.json"
@@ -55,12 +58,14 @@ class FileFetcher(FetcherInterface):
             raise DownloadError(f"{path}: {error}") from error
 
 
-def fetch_config_keys(config: TrustConfig, folder: Path) -> list[Key]:
+def fetch_config_keys(config: TrustConfig, folder: Path, floor: float) -> list[Key]:
     """Refresh TUF metadata and return the config keys.
 
     Args:
         config: Root file and repository address.
         folder: Where verified metadata and targets are cached.
+        floor: Unix time that has certainly passed; what expired before it is stale, even where
+            the clock has fallen back.
 
     Returns:
         The keys; empty when the device has no root file.
@@ -86,6 +91,7 @@ def fetch_config_keys(config: TrustConfig, folder: Path) -> list[Key]:
             bootstrap=root,
         )
         updater.refresh()
+        _check_fresh(folder / "metadata", floor)
         target = updater.get_targetinfo(CONFIG_KEYS)
         if target is None:
             raise BadContentError(f"{base}: has no target {CONFIG_KEYS}; run keys init again")
@@ -93,8 +99,20 @@ def fetch_config_keys(config: TrustConfig, folder: Path) -> list[Key]:
         return parse_keys(Path(path).read_bytes())
     except RepositoryError as error:
         raise BadContentError(f"{base}: {error}; was the repository made by this root?") from error
-    except (DownloadError, OSError) as error:
+    except (DownloadError, StorageError, OSError) as error:
         raise UnavailableError(f"{config.root_file} / {base}: {error}") from error
+
+
+def _check_fresh(metadata: Path, floor: float) -> None:
+    """Refuse what TUF took only because the clock has fallen back."""
+    passed = datetime.fromtimestamp(floor, timezone.utc)
+    for role in ("root", "timestamp", "snapshot", "targets"):
+        signed = Metadata[Any].from_file(str(metadata / f"{role}.json")).signed
+        if signed.is_expired(passed):
+            raise BadContentError(
+                f"{role}.json expired on {signed.expires:%Y-%m-%d}, the clock says even less:"
+                " set it right"
+            )
 
 
 def parse_keys(data: bytes) -> list[Key]:
@@ -117,11 +135,25 @@ def _without_id(entry: dict[str, object]) -> dict[str, object]:
 class KeyKeeper:
     """Keeps the config keys fresh; `keys` may be read from any thread."""
 
-    def __init__(self, config: TrustConfig, folder: Path, clock: Clock) -> None:
-        """Start with the keys verified last, if that was not too long ago."""
+    def __init__(
+        self,
+        config: TrustConfig,
+        folder: Path,
+        clock: Clock,
+        floor: Callable[[], float] = lambda: CLOCK_FLOOR,
+    ) -> None:
+        """Start with the keys verified last, if that was not too long ago.
+
+        Args:
+            config: Root file and repository address.
+            folder: For the cache.
+            clock: Paces refreshes.
+            floor: Tells the newest signed time seen; may raise UnavailableError.
+        """
         self._config = config
         self._folder = folder
         self._clock = clock
+        self._floor = floor
         self._wake = threading.Event()
         self.keys: Sequence[Key] = self._remembered()
         self.problem = "" if config.root_file else "no trust root: fleet config is refused"
@@ -133,7 +165,7 @@ class KeyKeeper:
     def refresh(self) -> bool:
         """Fetch the keys. False where that failed; the keys known so far stay."""
         try:
-            self.keys = fetch_config_keys(self._config, self._folder)
+            self.keys = fetch_config_keys(self._config, self._folder, self._floor())
         except (BadContentError, UnavailableError) as error:
             if not self.problem:
                 log.warning("trust_refresh_failed reason=%s", error)
@@ -175,7 +207,7 @@ class KeyKeeper:
         try:
             data = (self._folder / REMEMBERED).read_bytes()
             kept = json.loads(data)
-            age = self._clock.now() - float(kept["at"])
+            age = max(self._clock.now(), self._floor()) - float(kept["at"])
             if kept["root"] != self._root_hash() or not 0 <= age < REMEMBER_S:
                 return []
             return parse_keys(data)

@@ -20,6 +20,7 @@ from agent.contract.config import DeviceConfig, Settings, changed_settings, with
 from agent.contract.envelope import Signed, check, open_envelope
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import AdviceBody, DesiredBody, Refusal, first_problem
+from agent.machine import CLOCK_FLOOR
 from agent.notebook import Notebook
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class Twin:
         self.refused: deque[Refusal] = deque(maxlen=8)
         self._waiting: dict[SignedChannel, bytes] = {}
         self._retry_at = 0.0
+        self._floor = float(notebook.fact("time_floor", CLOCK_FLOOR))
         self.orders = self._restored()
 
     def seq(self, channel: SignedChannel) -> int:
@@ -98,6 +100,7 @@ class Twin:
 
         A retained message comes once a connection, so nobody else would.
         """
+        self._heed_expiry()
         if not self._waiting or self._clock.monotonic() < self._retry_at:
             return False
         changed = False
@@ -120,6 +123,8 @@ class Twin:
             check(signed, self._config.device, self.seq(channel), self.now())
             with self._lock:
                 orders = self._obeyed(channel, signed)
+                # Signed times only: a clock that once said 2100 must not close the door till then.
+                floor = max(self._floor, signed.issued)
                 # Saved before use: a crash in between must not reopen this number.
                 self._notebook.remember(
                     **{
@@ -127,21 +132,29 @@ class Twin:
                         f"{channel}_sha256": digest,
                         f"{channel}_body": signed.body,
                         f"{channel}_expires": signed.expires,
-                        "time_floor": max(self.now(), signed.issued),
+                        "time_floor": floor,
                     }
                 )
-                self.orders = orders
+                self.orders, self._floor = orders, floor
         except BadContentError as error:
             if str(error).startswith("signature"):
                 self._keyring.hurry()  # a new key, perhaps, or the first one is still on its way
-                self._wait(channel, payload)
+            if str(error).startswith(("signature", "expired")):
+                self._wait(channel, payload)  # the key may come, and the clock may be set right
             return self._refuse(channel, seq, str(error))
         log.info("%s_applied seq=%d", channel, signed.seq)
         return True
 
     def now(self) -> float:
         """Return unix time, never below the newest signed time seen: a reset clock stays late."""
-        return max(self._clock.now(), float(self._notebook.fact("time_floor", 0.0)))
+        return max(self._clock.now(), self._floor)
+
+    def _heed_expiry(self) -> None:
+        """Remember that advice has expired: a clock that is set back must not revive it."""
+        expires = self.orders.advice_expires
+        if self._floor < expires <= self._clock.now():
+            self._notebook.remember(time_floor=expires)
+            self._floor = expires
 
     def _obeyed(self, channel: SignedChannel, signed: Signed) -> Orders:
         if channel == "desired":

@@ -43,6 +43,8 @@ class Reports:
     """Where the uplink gets what it tells the world."""
 
     device: str
+    instance: str
+    """Of this process; stands in each status."""
     status: Callable[[], Status]
     reported: Callable[[], Reported]
     telemetry: Callable[[], Telemetry]
@@ -105,7 +107,8 @@ class Uplink:
         """What stands between the spool and the cloud, the broker's absence apart."""
         twin = f"another client uses the id {self._device}: two devices with one certificate?"
         contested = self._session.link.contested
-        found = (self._storage_problem, self._sending.problem, twin if contested else "")
+        refused = self._sending.problem if self._session.connected else ""
+        found = (self._storage_problem, refused, twin if contested else "")
         return tuple(problem for problem in found if problem)
 
     def step(self) -> None:
@@ -136,18 +139,22 @@ class Uplink:
                 break
             except BadContentError as error:
                 log.warning("message_refused reason=%s", error)
+        told: list[Note] = []
         while not self._session.acks.empty():
-            self._settle(self._session.acks.get())
+            told += self._settle(self._session.acks.get())
+        if told:
+            self._notebook.published(told)
 
-    def _settle(self, ack: Acked) -> None:
+    def _settle(self, ack: Acked) -> tuple[Note, ...]:
+        """Take the broker's word on a message; return the sighting that it told of, if any."""
         if not self._session.settle(ack) or self._sending.acked(ack):
-            return
+            return ()
         note = self._events.pop(ack.mid, None)
         if not ack.accepted:
             log.warning("publish_refused reason=%s", ack.reason)
-        elif note:
-            # Even if nobody listened: that is nobody's loss, and no reason to repeat it.
-            self._notebook.published([note])
+            return ()
+        # Even if nobody listened: that is nobody's loss, and no reason to repeat it.
+        return (note,) if note else ()
 
     def _handle(self, message: Inbound) -> None:
         _, channel = self._topics.parse(message.topic)
@@ -157,6 +164,18 @@ class Uplink:
             self._on_verdicts(from_json(Verdicts, message.payload))
         elif channel in ("desired", "advice"):
             self._report_due |= self._twin.receive(channel, message.payload)
+        elif channel == "status":
+            self._on_status(from_json(Status, message.payload))
+
+    def _on_status(self, status: Status) -> None:
+        """Hear our own words again; those of another process come from a second device.
+
+        On the first connection they may be left from before our start.
+        """
+        ours = status.instance in ("", self._reports.instance)
+        if status.online and not ours and self._session.connections > 1:
+            self._session.link.contest()
+            log.error("device_id_used_twice device=%s", self._device)
 
     def _on_receipt(self, receipt: Receipt) -> None:
         ids = (*receipt.look_ids, *receipt.quarantined)

@@ -11,8 +11,9 @@ never syncs a local put, and a receipt must not lie. Object stores are durable w
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
+from zlib import adler32
 
 import obstore
 from obstore.exceptions import BaseError
@@ -26,8 +27,7 @@ END: Final = bytes(2 * BLOCK)
 TIMEOUTS: Final = {"timeout": "60s", "connect_timeout": "10s"}
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where some bytes lie."""
 
     shard: str
@@ -76,8 +76,8 @@ def tar_header(name: str, size: int, at: int) -> bytes:
     if len(raw) > 100 or not (0 <= size < 8**11 and 0 <= at < 8**11):
         raise ValueError(f"tar member {name[:120]!r} of {size} bytes does not fit")
     front = b"%b0000644\0000000000\0000000000\0%011o\0%011o\0" % (raw.ljust(100, b"\0"), size, at)
-    # The checksum is taken with its own field blank.
-    total = sum(front) + 8 * ord(" ") + _TAIL_SUM
+    # The sum of all bytes, its own field blank; of so few, Adler-32 holds it in its lower half.
+    total = (adler32(front) - 1 & 0xFFFF) + 8 * ord(" ") + _TAIL_SUM
     return b"%b%06o\0 %b" % (front, total, _TAIL)
 
 

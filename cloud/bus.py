@@ -8,22 +8,22 @@ import logging
 import queue
 import random
 import threading
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
-from paho.mqtt import client as mqtt
-
-from agent.base.link import SESSION_EXPIRY_S, Callbacks, Link, Plan
+from agent.base.client import SESSION_EXPIRY_S, Plan
+from agent.base.link import Callbacks, Link
 from agent.contract.config import BrokerConfig
 from agent.contract.errors import UnavailableError
 
 log = logging.getLogger(__name__)
 
 QUEUED: Final = 10_000
+INBOX_BYTES: Final = 64 * 1024 * 1024
+"""More than `receive_maximum` looks are: what comes at QoS 0 knows no other bound."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(NamedTuple):
     """One received message, not yet acknowledged."""
 
     topic: str
@@ -60,13 +60,16 @@ class Bus:
         """Prepare the link; `start` connects."""
         self._url = config.url
         self._inbox_limit = receive_maximum + QUEUED
-        self.inbox: queue.SimpleQueue[Arrived] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Arrived] = queue.SimpleQueue()
+        # Each is written by one thread alone.
+        self._bytes_in = 0
+        self._bytes_out = 0
         self.overflowed = 0
         self._up = threading.Event()
         plan = Plan(
             config, client_id, subscriptions, receive_maximum, QUEUED, session_s, manual_ack=True
         )
-        callbacks = Callbacks(self._on_message, changed=self._on_change)
+        callbacks = Callbacks(take=self._on_message, changed=self._on_change)
         self.link = Link(plan, callbacks, random.Random())  # noqa: S311 - spreads reconnects
 
     @property
@@ -129,10 +132,25 @@ class Bus:
                 f"{self._url}: no answer within {timeout_s:.0f} s ({self.problem or 'slow'})"
             )
 
-    def ack(self, message: Arrived) -> None:
-        """Let the broker forget a message; one of an earlier connection comes again instead."""
-        if message.qos and message.connection == self.link.connections:
-            self.link.ack(message.mid, message.qos)
+    def take(self, limit: int, wait_s: float) -> list[Arrived]:
+        """Return what has arrived, oldest first; wait for the first one. For one thread alone.
+
+        Args:
+            limit: Messages at most.
+            wait_s: Longest wait; then the list is empty.
+        """
+        try:
+            found = [self._inbox.get(timeout=wait_s)]
+        except queue.Empty:
+            return []
+        found += [self._inbox.get_nowait() for _ in range(min(limit - 1, self._inbox.qsize()))]
+        self._bytes_out += sum(len(message.payload) for message in found)
+        return found
+
+    def ack(self, messages: Iterable[Arrived]) -> None:
+        """Let the broker forget messages; those of an earlier connection come again instead."""
+        now = self.link.connections
+        self.link.ack(m.mid for m in messages if m.qos and m.connection == now)
 
     def _on_change(self) -> None:
         if self.link.connected:
@@ -140,16 +158,20 @@ class Bus:
         else:
             self._up.clear()
 
-    def _on_message(self, client: mqtt.Client, message: mqtt.MQTTMessage) -> None:
+    def _on_message(self, topic: bytes, payload: bytes, mid: int, qos: int) -> None:
+        full = (
+            self._inbox.qsize() >= self._inbox_limit
+            or self._bytes_in - self._bytes_out + len(payload) > INBOX_BYTES
+        )
         try:
-            topic = message.topic
+            name = topic.decode()
         except UnicodeDecodeError:
-            topic = ""
-        if not topic or self.inbox.qsize() >= self._inbox_limit:
+            name = ""
+        connection = self.link.connections
+        if full or not name:
             # Without a receipt the device sends it again; an unacknowledged one would clog.
             self.overflowed += 1
-            client.ack(message.mid, message.qos)
+            self.ack([Arrived("", b"", mid, qos, connection)])
             return
-        self.inbox.put(
-            Arrived(topic, bytes(message.payload), message.mid, message.qos, self.link.connections)
-        )
+        self._bytes_in += len(payload)
+        self._inbox.put(Arrived(name, payload, mid, qos, connection))

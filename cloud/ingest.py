@@ -5,9 +5,7 @@ anywhere leaves looks that the broker or the device sends again; their ids are u
 are stored once, and a look that is stored already gets its receipt again.
 """
 
-import hashlib
 import logging
-import queue
 import random
 import secrets
 import threading
@@ -20,6 +18,7 @@ from typing import Final
 
 from agent.base.backoff import delays
 from agent.base.clock import Clock
+from agent.base.crash import crash_point
 from agent.contract.codec import Look
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.ids import new_id
@@ -29,7 +28,7 @@ from cloud.blobs import Blobs, ShardBuilder
 from cloud.bus import Arrived, Bus
 from cloud.config import IngestConfig
 from cloud.sieve import Bad, Heard, sift
-from cloud.store import NOWHERE, BadMessage, Store, StoredLook
+from cloud.store import NOWHERE, BadMessage, Store, StoredLook, TakenError
 
 log = logging.getLogger(__name__)
 
@@ -152,18 +151,20 @@ class Ingest:
                 return
 
     def _collect(self) -> list[Arrived]:
-        inbox = self._bus.inbox
-        try:
-            messages = [inbox.get(timeout=IDLE_S)]
-        except queue.Empty:
-            return []
+        """Return a batch: whatever is there, and what follows it without a gap.
+
+        Gaps are slept through: to be woken for each message costs more than to store it.
+        """
+        messages = self._bus.take(self._config.batch, IDLE_S)
         deadline = time.monotonic() + self._config.linger_ms / 1_000
-        while len(messages) < self._config.batch:
-            try:
-                wait = min(GAP_S, deadline - time.monotonic())
-                messages.append(inbox.get(timeout=wait) if wait > 0 else inbox.get_nowait())
-            except queue.Empty:
+        while messages and (room := self._config.batch - len(messages)):
+            if time.monotonic() >= deadline:
                 break
+            time.sleep(GAP_S)
+            more = self._bus.take(room, 0)
+            if not more:
+                break
+            messages += more
         return messages
 
     def take(self, messages: Sequence[Arrived], shard_id: str, now: float) -> None:
@@ -174,22 +175,24 @@ class Ingest:
         """
         batch = self._sort(messages, shard_id, now)
         self._set_known_aside(batch)
+        shards = [self._shard_name(kind, batch) for kind in (LOOKS, QUARANTINE)]
         try:
             stored, bad = self._write(batch)
+        except TakenError:
+            self._blobs.delete(shards)
+            raise
         except BadContentError as error:
-            self._blobs.delete([self._shard_name(kind, batch) for kind in (LOOKS, QUARANTINE)])
+            self._blobs.delete(shards)
             self._take_singly(messages, shard_id, now, error)
             return
-        for message in messages:
-            self.counters["messages"] += 1
-            self.counters["bytes"] += len(message.payload)
+        self.counters["messages"] += len(messages)
+        self.counters["bytes"] += sum(len(message.payload) for message in messages)
         self.counters["looks"] += len(stored)
         self.counters["duplicates"] += len(batch.duplicates)
         self.counters["quarantined"] += len(bad)
         self.counters["conflicts"] += sum(is_conflict(item) for item, _ in batch.bad)
         self._send_receipts(batch)
-        for message in messages:
-            self._bus.ack(message)
+        self._bus.ack(messages)
         for item in batch.heard:
             if isinstance(item.message, Reported):
                 self._on_reported(item.message)
@@ -212,7 +215,7 @@ class Ingest:
         self._write(batch)
         self.counters["quarantined"] += 1
         self._send_receipts(batch)
-        self._bus.ack(message)
+        self._bus.ack([message])
 
     def _sort(self, messages: Sequence[Arrived], shard_id: str, now: float) -> Batch:
         batch = Batch(shard_id, now)
@@ -232,7 +235,7 @@ class Ingest:
         if look.meta.reason == "probe":
             batch.probes.append((look.meta.device, look_id))
             return
-        digest = hashlib.sha256(look.jpeg).hexdigest()
+        digest = look.sha256.hex()
         first = batch.hashes.get(look_id)
         if first is None:
             batch.looks[look_id] = look
@@ -261,10 +264,13 @@ class Ingest:
         batch.aside = [about for item, (about, _) in zip(bad, batch.bad, strict=True) if item]
         if stored:
             self._blobs.write(shard.name, shard.finish())
+            crash_point("ingest-after-shard")
         if kept:
             self._blobs.write(aside.name, aside.finish())
         if stored or kept or batch.heard:
             self._store.add(stored, kept, batch.heard, batch.at)
+        if stored:
+            crash_point("ingest-after-commit")
         return stored, kept
 
     def _set_aside(
@@ -314,6 +320,7 @@ class Ingest:
             )
             if self._bus.publish(topic, to_json(receipt)):
                 self.counters["receipts"] += len(receipt.look_ids)
+                crash_point("ingest-after-receipt")
 
 
 def conflict(look: Look) -> Bad:

@@ -1,6 +1,8 @@
 """Fixtures that every test may use."""
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -40,10 +42,17 @@ class Mosquitto:
     """A real broker on a free port of loopback; `stop` and `start` keep port and sessions."""
 
     def __init__(self, program: str, folder: Path) -> None:
-        self._program = program
-        self._folder = folder
+        self.program = program
+        self.folder = folder
         self.port = free_port()
+        self.extra = ""
+        """More lines of its config."""
         self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._child
+        return self._child.pid
 
     @property
     def url(self) -> str:
@@ -52,21 +61,21 @@ class Mosquitto:
     def configure(self) -> str:
         return (
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\n"
-            f"persistence true\npersistence_location {self._folder}/\n"
+            f"persistence true\npersistence_location {self.folder}/\n"
             # Root would become the user mosquitto, who may not write here.
-            "user root\nmax_inflight_messages 0\nmax_queued_messages 0\n"
+            f"user root\nmax_inflight_messages 0\nmax_queued_messages 0\n{self.extra}"
         )
 
     def start(self) -> None:
-        config = self._folder / "mosquitto.conf"
+        config = self.folder / "mosquitto.conf"
         config.write_text(self.configure())
-        with (self._folder / "mosquitto.log").open("ab") as log:
+        with (self.folder / "mosquitto.log").open("ab") as log:
             self._child = subprocess.Popen(
-                [self._program, "-c", str(config)], stdout=log, stderr=log
+                [self.program, "-c", str(config)], stdout=log, stderr=log
             )
         deadline = time.monotonic() + 10
         while not listens(self.port):
-            assert self._child.poll() is None, (self._folder / "mosquitto.log").read_text()
+            assert self._child.poll() is None, (self.folder / "mosquitto.log").read_text()
             assert time.monotonic() < deadline, "mosquitto does not listen"
             time.sleep(0.02)
 
@@ -76,9 +85,13 @@ class Mosquitto:
             self._child.wait(10)
             self._child = None
 
+    def reload(self) -> None:
+        """Read access rules anew."""
+        os.kill(self.pid, signal.SIGHUP)
+
     def forget(self) -> None:
         """Lose sessions and retained messages, as a broker without persistence does."""
-        for path in self._folder.glob("mosquitto.db*"):
+        for path in self.folder.glob("mosquitto.db*"):
             path.unlink()
 
 

@@ -1,6 +1,7 @@
 """Somebody who listens at a broker."""
 
 import json
+import time
 from collections import defaultdict
 from types import TracebackType
 from typing import Any
@@ -17,14 +18,14 @@ class Listener:
 
     def __init__(self, url: str, name: str = "listener", filters: str = "#") -> None:
         self.heard: dict[str, list[bytes]] = defaultdict(list)
+        self.heard_at: dict[str, list[float]] = defaultdict(list)
+        """Monotonic seconds of each."""
         self._address = broker_address(url)[:2]
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTProtocolVersion.MQTTv5
         )
         self._client.on_connect = lambda client, *_: client.subscribe(filters, 1)
-        self._client.on_message = lambda _client, _data, message: self.heard[message.topic].append(
-            bytes(message.payload)
-        )
+        self._client.on_message = self._on_message
 
     def __enter__(self) -> Self:
         self._client.connect(*self._address)
@@ -39,6 +40,10 @@ class Listener:
     ) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+    def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        self.heard_at[message.topic].append(time.monotonic())
+        self.heard[message.topic].append(bytes(message.payload))
 
     def json(self, topic: str) -> list[Any]:
         """All messages of a topic, parsed."""

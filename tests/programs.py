@@ -1,10 +1,11 @@
 """Our own programs as child processes, and waiting on conditions."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,16 +18,26 @@ class Program:
         self._log = log
         self.child: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, env: Mapping[str, str] | None = None) -> None:
         with self._log.open("ab") as log:
             self.child = subprocess.Popen(
-                [sys.executable, "-m", *self._args], stdout=log, stderr=log
+                [sys.executable, "-m", *self._args],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **(env or {})},
             )
 
-    def stop(self, how: signal.Signals) -> None:
-        if self.child and self.child.poll() is None:
+    @property
+    def pid(self) -> int:
+        return self.child.pid if self.child else 0
+
+    def stop(self, how: signal.Signals) -> int:
+        """End it and return its exit code; minus the signal where that ended it."""
+        if not self.child:
+            return 0
+        if self.child.poll() is None:
             self.child.send_signal(how)
-            self.child.wait(30)
+        return self.child.wait(30)
 
     def finish(self, limit_s: float) -> int:
         """Wait for its own end and return its exit code."""
@@ -50,8 +61,10 @@ def running(*programs: Program) -> Iterator[None]:
             program.stop(signal.SIGKILL)
 
 
-def wait_for(what: str, condition: Callable[[], bool], limit_s: float) -> None:
+def wait_for(
+    what: str, condition: Callable[[], bool], limit_s: float, every_s: float = 0.1
+) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {limit_s:.0f} s: {what}"
-        time.sleep(0.1)
+        time.sleep(every_s)

@@ -34,8 +34,10 @@ def jpegs_of(clip: Path, count: int) -> list[bytes]:
 class MjpegCamera:
     """Serves pictures in a circle as multipart/x-mixed-replace."""
 
-    def __init__(self, pictures: Sequence[bytes]) -> None:
+    def __init__(self, pictures: Sequence[bytes], period_s: float = PERIOD_S) -> None:
         self.pictures = list(pictures)
+        self.period_s = period_s
+        self.connections = 0
         self.served = 0
         self.stalled = threading.Event()
         self._off = threading.Event()
@@ -69,11 +71,12 @@ class MjpegCamera:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                camera.connections += 1
                 self.send_response(200)
                 self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={BOUNDARY}")
                 self.end_headers()
                 try:
-                    while not camera._off.wait(PERIOD_S):
+                    while not camera._off.wait(camera.period_s):
                         if not camera.stalled.is_set():
                             self._send(camera.pictures[camera.served % len(camera.pictures)])
                             camera.served += 1

@@ -14,78 +14,60 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from paho.mqtt import client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.base.backoff import delays
-from agent.base.broker import log_in
-from agent.contract.config import BrokerConfig, broker_address
+from agent.base.client import CONNECT_S, Plan, connect, new_client
+from agent.base.reader import ReadingClient, Take
 from agent.contract.errors import SecondlookError
 
 log = logging.getLogger(__name__)
-paho_log = logging.getLogger(f"{__name__}.paho")
-# Says every packet at DEBUG.
-paho_log.setLevel(logging.WARNING)
 
-SESSION_EXPIRY_S: Final = 7 * 86_400
 RECONNECT_S: Final = (4.0, 60.0)
 RECONNECT_FLOOR: Final = 0.1
 """Nearly full jitter: a fleet that lost its broker at once comes back over seconds."""
 TAKEN_OVER_S: Final = (30.0, 600.0)
 """Between attempts while somebody else uses our client id: two that hurry evict each other."""
 CONTESTED_S: Final = 3_600.0
-STEADY_S: Final = 10.0
+STEADY_S: Final = 2.0
 """A connection that held for so long starts the waiting times anew."""
-CONNECT_S: Final = 10.0
+SLACK_S: Final = 30.0
+"""Host names are looked up beyond the time limits that we can set."""
 TICK_S: Final = 1.0
 STOP_S: Final = 5.0
-PING_SHARE: Final = 2 / 3
-"""paho notices silence after one to two of its periods; with this, within 4/3 of the config's."""
 TAKEN_OVER: Final = 0x8E
 TOO_LARGE: Final = 0x95
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a client presents itself."""
-
-    broker: BrokerConfig
-    client_id: str
-    """Unique and stable: the broker keeps the session under it."""
-    subscriptions: tuple[tuple[str, int], ...] = ()
-    """Topic filters with their QoS, subscribed on every connect."""
-    receive_maximum: int = 64
-    """QoS 1 messages that may come unacknowledged (MQTT 5)."""
-    queued: int = 32
-    """QoS 1 messages that paho may hold; beyond that, `publish` takes none."""
-    session_s: int = SESSION_EXPIRY_S
-    """How long the broker keeps the session of an absent client; 0: not at all."""
-    manual_ack: bool = False
-    will: tuple[str, bytes] | None = None
-    """Topic and payload of the retained last will."""
-
-    @property
-    def v5(self) -> bool:
-        """True for MQTT 5."""
-        return self.broker.protocol == "5"
 
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
     """What the owner wants to know; all are called in the link's thread."""
 
-    message: Callable[[mqtt.Client, mqtt.MQTTMessage], None]
+    message: Callable[[mqtt.Client, mqtt.MQTTMessage], None] = lambda _client, _message: None
     published: Callable[[int, ReasonCode], None] = lambda _mid, _code: None
     changed: Callable[[], None] = lambda: None
     """The connection came or went."""
+    take: Take | None = None
+    """Gets messages by a shorter way in place of `message`; needs `manual_ack`."""
+
+
+class Ear(logging.Handler):
+    """Hears why a connection ended: paho tells TLS alerts to its logger alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep what was said last."""
+        self.heard = record.getMessage()
 
 
 class Link:
@@ -101,9 +83,17 @@ class Link:
         self._plan = plan
         self._callbacks = callbacks
         self._rng = rng
+        self._ear = Ear()
+        # Nobody else's, and not at DEBUG: it would say every packet.
+        self._paho_log = logging.Logger("paho", logging.WARNING)  # noqa: LOG001
+        self._paho_log.addHandler(self._ear)
         self._client = self._make()
+        self.progress = 0
+        """Rises while the thread serves a connection."""
+        self._seen = -1
+        self._patient_until = 0.0
         self._ended = 0
-        """Reason code of the connection that ended last."""
+        """Reason code of the latest connection that was up and has ended."""
         self._up_at: float | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
@@ -129,8 +119,24 @@ class Link:
 
     @property
     def contested(self) -> bool:
-        """True where another client has lately connected under our id (MQTT 5)."""
+        """True where another client has lately connected under our id."""
         return time.monotonic() - self._taken_over_at < CONTESTED_S
+
+    def contest(self) -> None:
+        """Note that another client uses our id: two that hurry back evict each other for ever.
+
+        Not every broker tells (with MQTT 3.1.1 none can), so the owner may find out otherwise.
+        """
+        self._taken_over_at = time.monotonic()
+
+    def moved(self) -> bool:
+        """Tell whether the thread has progressed since the last call, or has no need to.
+
+        It need not while it waits between two attempts, nor while one may still take its time.
+        """
+        before, self._seen = self._seen, self.progress
+        waiting = time.monotonic() < self._patient_until
+        return self._thread.is_alive() and (self._seen != before or waiting)
 
     def start(self) -> None:
         """Connect in the background and keep trying."""
@@ -160,10 +166,10 @@ class Link:
         info = self._client.publish(topic, payload, 1, retain)
         return info if info.rc == mqtt.MQTT_ERR_SUCCESS else None
 
-    def ack(self, mid: int, qos: int) -> None:
-        """Acknowledge a message of this connection (only with `manual_ack`)."""
+    def ack(self, mids: Iterable[int]) -> None:
+        """Acknowledge QoS 1 messages of this connection (only with `manual_ack`)."""
         if self.connected:
-            self._client.ack(mid, qos)
+            self._client.ack_all(mids)
 
     def _run(self) -> None:
         waits, evicted = self._waits(), delays(*TAKEN_OVER_S, self._rng)
@@ -173,48 +179,52 @@ class Link:
                 waits = self._waits()
             if held_s > TAKEN_OVER_S[1]:
                 evicted = delays(*TAKEN_OVER_S, self._rng)
-            self._stop.wait(next(evicted if self._ended == TAKEN_OVER else waits))
+            wait_s = next(evicted if self.contested else waits)
+            self._may_wait(wait_s)
+            self._stop.wait(wait_s)
+
+    def _may_wait(self, limit_s: float) -> None:
+        self._patient_until = time.monotonic() + limit_s + SLACK_S
 
     def _waits(self) -> Iterator[float]:
         return delays(*RECONNECT_S, self._rng, RECONNECT_FLOOR)
 
     def _one_connection(self) -> float:
         """Connect and serve until the connection ends; return how many seconds it held."""
-        self._ended, self._up_at = 0, None
+        self._up_at, self._ear.heard = None, ""
+        self._may_wait(CONNECT_S)
+        self._guarded(self._connect_and_serve)
+        self._hang_up()
+        self._guarded(self._callbacks.changed)
+        return time.monotonic() - self._up_at if self._up_at is not None else 0.0
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do a step of the thread; nothing that it raises ends the thread."""
         try:
-            self._client = self._make()
-            self._connect()
-            self._serve()
+            work()
         except (OSError, SecondlookError) as error:
             self._tell(f"unreachable: {error or type(error).__name__}")
         except Exception:  # the top of a thread: a bug in a callback must not end it
             log.exception("link_failed client=%s", self._plan.client_id)
             self.failures += 1
             self._tell("lost: a bug, see the log")
-        self._hang_up()
-        self._callbacks.changed()
-        return time.monotonic() - self._up_at if self._up_at is not None else 0.0
 
-    def _connect(self) -> None:
-        host, port, _ = broker_address(self._plan.broker.url)
-        keepalive = max(1, round(self._plan.broker.keepalive_s * PING_SHARE))
-        options: dict[str, Any] = {}
-        if self._plan.v5:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = self._plan.session_s
-            properties.ReceiveMaximum = self._plan.receive_maximum
-            options = {"clean_start": False, "properties": properties}
-        self._client.connect(host, port, keepalive, **options)
+    def _connect_and_serve(self) -> None:
+        self._client = self._make()
+        connect(self._client, self._plan)
+        self._serve()
 
     def _serve(self) -> None:
         assert self._wakers  # noqa: S101 - `start` has made them
         client, woken, poll, checked_at = self._client, self._wakers[0], select.poll(), 0.0
         poll.register(woken, select.POLLIN)
+        self._patient_until = 0.0
         while (sock := client.socket()) is not None:
             poll.register(sock, select.POLLIN | (select.POLLOUT if client.want_write() else 0))
             # What TLS has decrypted already does not wake a poll.
             waiting = isinstance(sock, ssl.SSLSocket) and sock.pending()
             ready = {fd for fd, _ in poll.poll(0 if waiting else TICK_S * 1_000)}
+            self.progress += 1
             if woken.fileno() in ready:
                 woken.recv(4_096)
             if waiting or sock.fileno() in ready:
@@ -237,30 +247,24 @@ class Link:
             with suppress(BlockingIOError):  # full: it is awake
                 self._wakers[1].send(b"x")
 
-    def _make(self) -> mqtt.Client:
-        plan = self._plan
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=plan.client_id,
-            protocol=MQTTProtocolVersion.MQTTv5 if plan.v5 else MQTTProtocolVersion.MQTTv311,
-            # MQTT 5 says the same with clean_start at connect.
-            clean_session=None if plan.v5 else plan.session_s == 0,
-            manual_ack=plan.manual_ack,
-        )
-        client.enable_logger(paho_log)
-        client.connect_timeout = CONNECT_S
-        client.max_inflight_messages_set(plan.broker.in_flight)
-        client.max_queued_messages_set(plan.queued)
-        if plan.will:
-            client.will_set(*plan.will, qos=1, retain=True)
-        log_in(client, plan.broker)
+    def _make(self) -> ReadingClient:
+        client = new_client(self._plan)
+        client.enable_logger(self._paho_log)
+        client.take = self._callbacks.take
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_message = lambda client, _, message: self._callbacks.message(client, message)
+        client.on_message = self._on_message
         client.on_publish = lambda _c, _d, mid, code, _p: self._callbacks.published(mid, code)
         # With it, paho leaves all writing to our thread and only asks for it.
         client.on_socket_register_write = lambda *_: self._wake()
         return client
+
+    def _on_message(self, client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        if self._callbacks.take:
+            topic = message._topic  # noqa: SLF001 - the property raises where it is no UTF-8
+            self._callbacks.take(topic, bytes(message.payload), message.mid, message.qos)
+        else:
+            self._callbacks.message(client, message)
 
     def _on_connect(
         self, client: mqtt.Client, _data: object, _flags: object, code: ReasonCode,
@@ -281,13 +285,14 @@ class Link:
     def _on_disconnect(
         self, _client: mqtt.Client, _data: object, _flags: object, code: ReasonCode, _props: object
     ) -> None:
-        self._ended = code.value
+        if self._up_at is not None:
+            self._ended = code.value
         if code.value == TAKEN_OVER:
-            self._taken_over_at = time.monotonic()
+            self.contest()
             self._tell(f"lost: another client uses the id {self._plan.client_id}")
         # A refused connection is also closed, and the refusal says more.
         elif not self.problem.startswith("refused") or self._up_at is not None:
-            self._tell(f"lost: {code}")
+            self._tell(f"lost: {self._ear.heard or code}")
 
     def _tell(self, problem: str) -> None:
         """Log a problem when it is new; note it always."""

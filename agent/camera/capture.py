@@ -102,12 +102,13 @@ class Capture:
         waiting = self._clock.monotonic() < self._patient_until and not self.failed
         return self._loop.moved() or self.ended or waiting
 
+    def ask(self) -> None:
+        """Ask the thread to end."""
+        self._loop.ask()
+
     def stop(self, timeout_s: float = STOP_S) -> bool:
         """End the thread. False where a read still hangs: it ends with the process."""
-        stopped = self._loop.stop(timeout_s)
-        if not stopped:
-            log.warning("camera_hangs camera=%s", self.name)
-        return stopped
+        return self._loop.stop(timeout_s)
 
     def _run(self, stop: threading.Event) -> None:
         self._state.tell("starting")
@@ -196,6 +197,8 @@ class Capture:
             captured_at=self._clock.now() if shot.captured_at is None else shot.captured_at,
             image=apply_masks(shot.image, self._config.masks),
             still=source.still,
+            # A source that knows its own times knows the distances between them, too.
+            steady_at=self._clock.monotonic() if shot.captured_at is None else None,
         )
         live = source.live
         while not stop.is_set():
@@ -213,5 +216,9 @@ class Capture:
 _REASONS: Final = {
     "ok": "",
     "black": "the picture is black: lens covered, or no light",
+    "blinded": "the picture is white: something shines into the lens, or the exposure is stuck",
+    "covered": "nothing can be made out: the lens is covered, fogged or out of focus",
+    "torn": "the lower part of the picture is missing: the network loses data, or the camera is"
+    " overloaded",
     "frozen": "the picture has not changed in a single bit: restart the camera",
 }

@@ -7,11 +7,15 @@ from typing import Final
 import cv2
 import numpy as np
 
+from agent.contract.errors import BadContentError
 from agent.vision.types import Image
 
 _ERRORS_ONLY: Final = 2
 MAX_PIXELS: Final = 64_000_000
 """Larger pictures are refused: one would take more memory than a small device has to spare."""
+VIDEO_PIXELS: Final = 7680 * 4320
+"""Of moving ones several are in memory at a time."""
+_SIZE: Final = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
 
 # A camera that is away for a week must not fill the journal with FFmpeg's words every minute, and
 # a URL with a password is not for them either. Read once, when OpenCV first uses FFmpeg.
@@ -34,6 +38,9 @@ def open_video(name: str, backend: int, params: Sequence[int] = ()) -> cv2.Video
 
     Returns:
         An open capture; None where it did not open.
+
+    Raises:
+        BadContentError: its pictures are larger than a small device has memory for.
     """
     try:
         capture = cv2.VideoCapture(name, backend, list(params))
@@ -42,6 +49,10 @@ def open_video(name: str, backend: int, params: Sequence[int] = ()) -> cv2.Video
     if not capture.isOpened():
         capture.release()
         return None
+    width, height = (int(capture.get(key)) for key in _SIZE)
+    if width * height > VIDEO_PIXELS:
+        capture.release()
+        raise BadContentError(f"pictures of {width}x{height}: use at most {VIDEO_PIXELS} pixels")
     return capture
 
 

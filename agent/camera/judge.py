@@ -1,4 +1,4 @@
-"""Is a picture worth classifying: black, frozen, or fine? Pure.
+"""Is a picture worth classifying: black, white, covered, torn, frozen, or fine? Pure.
 
 Runs on every frame, so it looks at a coarse grid of some 800 pixels. Where a whole picture has to
 be compared (before a camera is called frozen), it is hashed in full.
@@ -8,16 +8,30 @@ import zlib
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import cv2
 import numpy as np
 
 from agent.vision.types import Image
 
-Condition = Literal["ok", "black", "frozen"]
+Condition = Literal["ok", "black", "blinded", "covered", "torn", "frozen"]
 
 BLACK_MEAN: Final = 8.0
-BLACK_STD: Final = 3.0
+WHITE_MEAN: Final = 247.0
+FLAT_STD: Final = 3.0
 ROWS: Final = 24
 COLUMNS: Final = 32
+COVERED_AFTER_S: Final = 10.0
+"""A lorry may stand before the lens for a moment."""
+LOOK_AGAIN_S: Final = 1.0
+"""How often the whole of a picture with little in it is searched."""
+SMALLEST: Final = 48
+"""Pixels of a side below which a picture is too small to say what is in it."""
+PLENTY: Final = 24
+LITTLE: Final = 4
+"""Relief, in grey levels: of the grid, above which there is surely something to see; of the whole
+picture, below which there is nothing but noise and a slow change of brightness."""
+TORN_SHARE: Final = 8
+"""A picture is torn where the lowest 1/8 of it, or more, was never filled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +47,11 @@ class Judgement:
 class FrameJudge:
     """Judges the frames of one open source, in order.
 
-    A black frame is never usable, yet a live camera counts as black only after `black_after_s`
-    of nothing else, so that a flickering lamp does not flood the status. A live camera is frozen
-    when its picture has not changed in a single bit for `frozen_after_s`: sensor noise makes that
-    impossible while it works.
+    A frame without a picture is never usable, yet a live camera counts as black, blinded or torn
+    only after `black_after_s` of nothing else, so that a flickering lamp does not flood the
+    status, and as covered after ten times that. A live camera is frozen when its picture has not
+    changed in a single bit for `frozen_after_s`: sensor noise makes that impossible while it
+    works. Pictures of a file were chosen by somebody: of them only black ones are left out.
     """
 
     def __init__(
@@ -49,7 +64,9 @@ class FrameJudge:
         self._sample = b""
         self._same_since = 0.0
         self._digest: int | None = None
-        self._black_since: float | None = None
+        self._bad_since: float | None = None
+        self._plain = False
+        self._plain_until = float("-inf")
         self._condition: Condition = "ok"
 
     def judge(self, image: Image, now: float) -> Judgement:
@@ -64,15 +81,41 @@ class FrameJudge:
         if self._live and self._frozen(image, sample, now):
             self._condition = "frozen"
             return Judgement(usable=False, condition="frozen")
-        if _is_black(sample):
-            if self._black_since is None:
-                self._black_since = now
-            if now - self._black_since >= self._black_after_s:
-                self._condition = "black"
-            return Judgement(usable=False, condition=self._condition)
-        self._black_since = None
-        self._condition = "ok"
-        return Judgement(usable=True, condition="ok")
+        fault = self._fault(image, sample, grid.shape, now)
+        if fault == "ok":
+            self._bad_since = None
+            self._condition = "ok"
+            return Judgement(usable=True, condition="ok")
+        if self._bad_since is None:
+            self._bad_since = now
+        patience = self._black_after_s if fault != "covered" else COVERED_AFTER_S
+        if now - self._bad_since >= patience:
+            self._condition = fault
+        return Judgement(usable=False, condition=self._condition)
+
+    def _fault(self, image: Image, sample: bytes, shape: tuple[int, ...], now: float) -> Condition:
+        """Return what is wrong with this one frame."""
+        values = np.frombuffer(sample, np.uint8)
+        # The mean decides nearly always, and it is the cheaper half (of which `mean` costs double).
+        total = int(np.add.reduce(values, dtype=np.uint32))
+        if total < BLACK_MEAN * len(values) and values.std() < FLAT_STD:
+            return "black"
+        if not self._live:
+            return "ok"
+        if total > WHITE_MEAN * len(values) and values.std() < FLAT_STD:
+            return "blinded"
+        if is_torn(image):
+            return "torn"
+        return "covered" if self._is_plain(image, values.reshape(shape), now) else "ok"
+
+    def _is_plain(self, image: Image, grid: Image, now: float) -> bool:
+        if min(image.shape[:2]) < SMALLEST or relief(grid, (8, 6)) >= PLENTY:
+            self._plain_until = float("-inf")
+            return False
+        if now >= self._plain_until:
+            self._plain_until = now + LOOK_AGAIN_S
+            self._plain = relief(image, (16, 12)) < LITTLE
+        return self._plain
 
     def _frozen(self, image: Image, sample: bytes, now: float) -> bool:
         if sample != self._sample:
@@ -91,8 +134,31 @@ class FrameJudge:
         return same_s >= self._frozen_after_s
 
 
-def _is_black(sample: bytes) -> bool:
-    values = np.frombuffer(sample, np.uint8)
-    # The mean decides nearly always, and it is the cheaper half (of which `mean` costs double).
-    dark = np.add.reduce(values, dtype=np.uint32) < BLACK_MEAN * len(values)
-    return bool(dark and values.std() < BLACK_STD)
+def relief(image: Image, size: tuple[int, int]) -> int:
+    """Return the sharpest bend of brightness between neighbouring cells, in grey levels.
+
+    A slow change over the whole picture, as a covered lens shows it, counts for nothing, and the
+    averaging over each cell takes the noise away.
+
+    Args:
+        image: Height x width x 3.
+        size: Cells per row and per column.
+    """
+    cells = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.int16)
+    across = np.abs(np.diff(cells, 2, axis=1)).max()
+    return int(max(across, np.abs(np.diff(cells, 2, axis=0)).max()))
+
+
+def is_torn(image: Image) -> bool:
+    """Tell whether the lower part is of the one colour that decoders leave where data is missing.
+
+    That is the middle grey of a JPEG's or video's empty blocks, or the green of an empty YUV
+    plane; from edge to edge, and not one pixel of it otherwise.
+    """
+    blue, green, red = (int(v) for v in image[-1, 0])
+    grey = 126 <= green <= 131 and blue == green == red
+    unfilled = blue == red == 0 and 130 <= green <= 140
+    if not (grey or unfilled) or len(image) < SMALLEST:
+        return False
+    lowest = image[-(len(image) // TORN_SHARE) :]
+    return bool((lowest == image[-1, 0]).all()) and not bool((image == image[-1, 0]).all())

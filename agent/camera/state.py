@@ -10,7 +10,7 @@ from agent.contract.messages import CameraReport, CameraState
 log = logging.getLogger(__name__)
 
 _CALM: Final = ("starting", "ok", "ended")
-_BY_FRAME: Final = ("ok", "black", "frozen")
+_BY_FRAME: Final = ("ok", "black", "blinded", "covered", "torn", "frozen")
 """Told with every frame; once said, nothing new."""
 _DETAIL: Final = 200
 """Characters of a reason that travel; `CameraReport` holds no more."""

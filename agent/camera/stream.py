@@ -38,6 +38,7 @@ class StreamSource:
 
         Raises:
             UnavailableError: no usable stream within the time limit.
+            BadContentError: its pictures are too large.
         """
         self.close()
         started = self._clock.monotonic()

@@ -54,6 +54,7 @@ class V4l2Source:
 
         Raises:
             UnavailableError: not there, not permitted, or in use.
+            BadContentError: its pictures are too large.
         """
         self.close()
         if not self._path.exists():

@@ -18,7 +18,7 @@ from agent.commands.words import age, size
 from agent.config_file import load_config
 from agent.contract.config import DeviceConfig
 from agent.contract.errors import BadContentError, UnavailableError
-from agent.machine import CLOCK_FLOOR, clock_synced, free_bytes
+from agent.machine import CLOCK_CEILING, CLOCK_FLOOR, clock_synced, free_bytes
 from agent.notebook import read_notebook
 from agent.spool_files import read_spool
 
@@ -45,8 +45,9 @@ def check_clock(state: Path, clock: Clock) -> Finding:
     now = clock.now()
     shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
     remedy = "sudo timedatectl set-ntp true; timedatectl timesync-status"
-    if now < CLOCK_FLOOR:
-        return Finding("clock", "fail", f"{shown}: long past", remedy)
+    if not CLOCK_FLOOR <= now < CLOCK_CEILING:
+        when = "long past" if now < CLOCK_FLOOR else "far in the future"
+        return Finding("clock", "fail", f"{shown}: {when}", remedy)
     try:
         behind = float(read_notebook(state).facts.get("time_floor", 0.0)) - now
     except UnavailableError:

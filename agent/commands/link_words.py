@@ -62,14 +62,30 @@ def tls_words(error: ssl.SSLError, broker: BrokerConfig) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _broker_certificate_words(error, broker)
     words = str(error).lower()
-    if "certificate required" in words or "handshake failure" in words:
-        return "the broker wants a client certificate; set [broker] cert_file and key_file"
+    for needles, meaning in _TLS_MEANINGS:
+        if any(needle in words for needle in needles):
+            return meaning
     if "alert" in words:
         who = broker.cert_file or "us"
         return f"the broker refuses {who}: {error.reason}; enrol this device again"
-    if "wrong version" in words or "record layer" in words:
-        return "no TLS on that port; use mqtt:// or the broker's TLS port (8883)"
     return f"{error.reason or error}; compare [broker] files with the broker's"
+
+
+_TLS_MEANINGS: Final = (
+    (
+        ("certificate required", "handshake failure"),
+        "the broker wants a client certificate; set [broker] cert_file and key_file",
+    ),
+    (
+        ("protocol version", "unsupported protocol"),
+        "the broker speaks old versions of TLS only; let it speak TLS 1.2 or newer",
+    ),
+    (("eof occurred",), "the broker hung up; is there TLS on that port (8883), or mqtt:// only?"),
+    (
+        ("wrong version", "record layer"),
+        "no TLS on that port; use mqtt:// or the broker's TLS port (8883)",
+    ),
+)
 
 
 def _broker_certificate_words(error: ssl.SSLCertVerificationError, broker: BrokerConfig) -> str:

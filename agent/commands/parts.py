@@ -21,6 +21,7 @@ from agent.contract.config import CameraConfig, DeviceConfig, TrustConfig
 from agent.contract.errors import SecondlookError, UnavailableError
 from agent.contract.messages import CameraReport
 from agent.device import build_vision
+from agent.machine import CLOCK_FLOOR
 from agent.trust import fetch_config_keys
 from agent.vision.shipped import load_profile
 from agent.vision.types import Image
@@ -36,6 +37,9 @@ _CAMERA_REMEDIES: Final = {
     "stalled": "check the network to the camera, and restart it",
     "frozen": "restart the camera",
     "black": "uncover the lens, check the light",
+    "blinded": "turn it away from the light, reset its exposure",
+    "covered": "clean the lens, check its focus",
+    "torn": "lower the camera's bit rate, check cable or Wi-Fi; move its own grey masks to `masks`",
     "undecodable": "set the camera to H.264 or MJPEG; check that the uri names a picture source",
 }
 
@@ -141,7 +145,9 @@ def check_trust(config: TrustConfig) -> Finding:
     # Its own cache: a running daemon is not disturbed, and the root file itself is tried.
     folder = Path(tempfile.mkdtemp(prefix="secondlook-doctor-"))
     try:
-        keys = Attempt("trust", lambda: fetch_config_keys(config, folder)).result(TRUST_S)
+        keys = Attempt("trust", lambda: fetch_config_keys(config, folder, CLOCK_FLOOR)).result(
+            TRUST_S
+        )
     except SecondlookError as error:
         return failed("trust", error, _trust_remedy(config, error))
     finally:

@@ -5,19 +5,19 @@ Format: CBOR (RFC 8949) map `{"v": 1, "meta": {...}, "jpeg": bytes, "sha256": 32
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import cbor2
 from pydantic import ValidationError
 
 from agent.contract.errors import BadContentError
+from agent.contract.jpeg import check_jpeg
 from agent.contract.messages import LookMeta, first_problem
 
 MAX_LOOK_BYTES: Final = 96 * 1024
 MAX_DEPTH: Final = 6
 VERSION: Final = 1
-JPEG_START: Final = b"\xff\xd8\xff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,12 @@ class Look:
     """The region as JPEG, no EXIF."""
     context: bytes = b""
     """Thumbnail or scaled frame as JPEG; empty unless policy allows it."""
+    sha256: bytes = field(init=False, repr=False, compare=False)
+    """Of `jpeg`: taken once, for who checks it, stores it and compares it."""
+
+    def __post_init__(self) -> None:
+        """Hash the picture."""
+        object.__setattr__(self, "sha256", hashlib.sha256(self.jpeg).digest())
 
 
 def encode_look(look: Look) -> bytes:
@@ -41,7 +47,7 @@ def encode_look(look: Look) -> bytes:
         "v": VERSION,
         "meta": look.meta.model_dump(mode="json", exclude_defaults=True),
         "jpeg": look.jpeg,
-        "sha256": hashlib.sha256(look.jpeg).digest(),
+        "sha256": look.sha256,
     }
     if look.context:
         body["context"] = look.context
@@ -53,7 +59,7 @@ def encode_look(look: Look) -> bytes:
 
 
 def decode_look(payload: bytes) -> Look:
-    """Decode and check a look: size, depth, fields, JPEG start, hashes.
+    """Decode and check a look: size, depth, fields, JPEG headers, hashes.
 
     A JPEG that decodes is no proof of integrity (two of three corrupted ones do), so each
     picture carries its sha256.
@@ -62,12 +68,17 @@ def decode_look(payload: bytes) -> Look:
         BadContentError: anything about the payload is wrong.
     """
     body = _load(payload)
-    jpeg = _picture(body, "jpeg", "sha256")
-    context = _picture(body, "context", "context_sha256") if "context" in body else b""
+    jpeg = _picture(body, "jpeg")
+    context = _picture(body, "context") if "context" in body else b""
     try:
-        return Look(LookMeta.model_validate(body.get("meta")), jpeg, context)
+        look = Look(LookMeta.model_validate(body.get("meta")), jpeg, context)
     except (ValidationError, RecursionError) as error:
         raise BadContentError(f"look meta: {first_problem(error)}") from error
+    if look.sha256 != body.get("sha256"):
+        raise BadContentError("look jpeg: does not match its sha256")
+    if context and hashlib.sha256(context).digest() != body.get("context_sha256"):
+        raise BadContentError("look context: does not match its sha256")
+    return look
 
 
 def _load(payload: bytes) -> dict[str, Any]:
@@ -88,10 +99,10 @@ def _load(payload: bytes) -> dict[str, Any]:
     return body
 
 
-def _picture(body: dict[str, Any], name: str, hash_name: str) -> bytes:
+def _picture(body: dict[str, Any], name: str) -> bytes:
     data = body.get(name)
-    if not isinstance(data, bytes) or not data.startswith(JPEG_START):
-        raise BadContentError(f"look {name}: not a JPEG")
-    if hashlib.sha256(data).digest() != body.get(hash_name):
-        raise BadContentError(f"look {name}: does not match its sha256")
-    return data
+    try:
+        check_jpeg(data if isinstance(data, bytes) else b"")
+    except BadContentError as error:
+        raise BadContentError(f"look {name}: {error}") from error
+    return data  # type: ignore[return-value]  # bytes: anything else is no JPEG

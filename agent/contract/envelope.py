@@ -6,6 +6,7 @@ itself, in time, and with a sequence above the last one it saved.
 """
 
 import json
+import time
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -83,6 +84,7 @@ def check(signed: Signed, device: str, last_seq: int, now_s: float) -> None:
     if signed.audience not in (device, EVERYONE):
         raise BadContentError(f"audience: for {signed.audience!r}, not for {device!r}")
     if now_s >= signed.expires:
-        raise BadContentError(f"expired: {now_s - signed.expires:.0f} s ago")
+        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(signed.expires))
+        raise BadContentError(f"expired: since {since}")
     if signed.seq <= last_seq:
         raise BadContentError(f"replay: sequence {signed.seq} is not above {last_seq}")

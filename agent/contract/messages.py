@@ -7,6 +7,7 @@ Times are unix seconds (float, UTC). Scores are probabilities in 0..1.
 import json
 from typing import Annotated, Any, Final, Literal, TypeVar
 
+import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.contract.errors import BadContentError
@@ -42,8 +43,9 @@ Outcome = Literal["label", "none", "unreadable", "person", "rejected"]
 
 SightingState = Literal["provisional", "confirmed", "revised"]
 CameraState = Literal[
-    "starting", "ok", "absent", "stalled", "frozen", "black", "undecodable", "ended"
-]
+    "starting", "ok", "absent", "stalled", "frozen", "black", "blinded", "covered", "torn",
+    "undecodable", "ended",
+]  # fmt: skip
 
 
 class Message(BaseModel):
@@ -112,6 +114,8 @@ class Status(Message):
     device: DeviceId
     online: bool
     at: Time
+    instance: Text = ""
+    """Of the process, at random: another one under the same device id is a second device."""
     cameras: tuple[CameraReport, ...] = ()
     problems: tuple[Text, ...] = ()
 
@@ -248,7 +252,7 @@ M = TypeVar("M", bound=BaseModel)
 
 def to_json(message: BaseModel) -> bytes:
     """Encode a message as compact UTF-8 JSON."""
-    return message.model_dump_json().encode()
+    return pydantic_core.to_json(message, inf_nan_mode="null")
 
 
 def from_json(kind: type[M], payload: bytes, max_bytes: int = MAX_JSON_BYTES) -> M:

@@ -26,7 +26,7 @@ class Track:
 
     __slots__ = (
         "box", "camera", "clear", "evidence", "first_seen", "frames", "labels", "last_seen",
-        "margin", "misses", "opened", "over", "rival", "sighting_id", "vx", "vy",
+        "margin", "misses", "moment", "opened", "over", "rival", "sighting_id", "vx", "vy",
     )  # fmt: skip
 
     def __init__(self, sighting_id: str, frame: Frame, prediction: Prediction) -> None:
@@ -34,6 +34,7 @@ class Track:
         self.camera = frame.camera
         self.box = prediction.region.box
         self.first_seen = self.last_seen = frame.captured_at
+        self.moment = frame.moment
         self.evidence: FloatArray = prediction.scores.copy()
         self.labels = {prediction.index: prediction.label}
         self.margin = prediction.margin
@@ -44,9 +45,9 @@ class Track:
         self.opened = self.over = False
         self.rival = ("", 0)
 
-    def add(self, now: float, prediction: Prediction) -> None:
+    def add(self, frame: Frame, prediction: Prediction) -> None:
         """Take one more sight of the object."""
-        dt = now - self.last_seen
+        dt = frame.moment - self.moment
         old, new = self.box, prediction.region.box
         if dt > 0:
             # Twice the centre's way, halved by the division: no float centres are needed.
@@ -55,7 +56,8 @@ class Track:
             weight = dt / (dt + STEADY_S)
             self.vx += weight * (vx - self.vx)
             self.vy += weight * (vy - self.vy)
-        self.box, self.last_seen, self.misses = new, now, 0
+        self.box, self.misses = new, 0
+        self.last_seen, self.moment = frame.captured_at, frame.moment
         self.frames += 1
         if self.evidence.shape == prediction.scores.shape:
             self.evidence += prediction.scores
@@ -173,7 +175,7 @@ def _place(box: Box) -> Place:
 def _ahead(track: Track, now: float) -> Place:
     """Return where a track would be now at its mean speed."""
     x0, y0, x1, y1, area, sides = _place(track.box)
-    dt = max(0.0, now - track.last_seen)
+    dt = max(0.0, now - track.moment)
     dx, dy = track.vx * dt, track.vy * dt
     return Place(x0 + dx, y0 + dy, x1 + dx, y1 + dy, area, sides)
 

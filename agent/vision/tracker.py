@@ -113,7 +113,7 @@ class Tracker:
         pairs = tuple((p, _sighting(t)) for p, t in zip(predictions, owners, strict=True))
         if frame.still:
             return Tracked(pairs, opened, closed + self.flush())
-        return Tracked(pairs, opened, closed + self._end(frame.captured_at, owners))
+        return Tracked(pairs, opened, closed + self._end(frame.moment, owners))
 
     def flush(self) -> tuple[Sighting, ...]:
         """End all tracks (the source ended); return the sightings among them."""
@@ -135,11 +135,11 @@ class Tracker:
         free = list(self._tracks)
         # Boxes that stand clear choose first; a twin may still be somebody half hidden.
         for group in ([i for i in order if i not in twins], list(twins)):
-            for i, track in pair(free, predictions, group, frame.captured_at):
+            for i, track in pair(free, predictions, group, frame.moment):
                 free.remove(track)
                 if self._fixed and track.turned(predictions[i], self.min_hits):
                     continue
-                track.add(frame.captured_at, predictions[i])
+                track.add(frame, predictions[i])
                 owners[i] = track
         for i in order:
             if i not in owners:
@@ -172,10 +172,10 @@ class Tracker:
         for track in self._tracks:
             if id(track) not in seen:
                 track.misses += 1
-            late = now - track.last_seen > self._max_gap_s and track.misses > self._max_misses
+            late = now - track.moment > self._max_gap_s and track.misses > self._max_misses
             (ended if late or track.over else kept).append(track)
         if len(kept) > self._max_tracks:
-            kept.sort(key=lambda t: t.last_seen)
+            kept.sort(key=lambda t: t.moment)
             ended += kept[: -self._max_tracks]
             kept = kept[-self._max_tracks :]
         self._tracks = kept

@@ -71,10 +71,17 @@ class Frame:
     number: int
     """Counts up from 0 while the source is open; of a file or scene: the frame's index."""
     captured_at: float
-    """Unix seconds."""
+    """Unix seconds, for people; the wall clock may be set while frames come."""
     image: Image
     still: bool = False
     """True: unrelated to the frame before (a folder of stills); sightings last one frame."""
+    steady_at: float | None = None
+    """Monotonic seconds; None: `captured_at` tells how far frames lie apart."""
+
+    @property
+    def moment(self) -> float:
+        """When it was taken, by the clock that tells how long ago the frame before was."""
+        return self.captured_at if self.steady_at is None else self.steady_at
 
 
 @dataclass(frozen=True, slots=True)

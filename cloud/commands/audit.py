@@ -19,7 +19,7 @@ SHORT = 8
 """Digits of a model's version that are shown."""
 WORDS = (
     "Error rate: of all sightings, those that the second look contradicts, told from the sightings"
-    " drawn by chance alone. Asked: the same of everything that was asked about, which says"
+    " drawn by chance alone. Of asked: the same of everything asked about, which says"
     " nothing about the rest."
 )
 
@@ -140,8 +140,8 @@ def _table(lines: Sequence[Line]) -> Table:
     table.add_column("model")
     if any(line.device for line in lines):
         table.add_column("device", overflow="fold", max_width=16)
-    for name in ("drawn", "open", "wrong", "error rate", "95 % interval", "asked: wrong"):
-        table.add_column(name, justify="right")
+    for name in ("drawn", "open", "wrong", "error rate", "95 % interval", "of asked"):
+        table.add_column(name, justify="right", no_wrap=True)
     for line in lines:
         found = line.estimate
         device = [line.device or "all"] if any(one.device for one in lines) else []

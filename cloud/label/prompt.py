@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from agent.contract.errors import BadContentError
+from agent.contract.jpeg import check_jpeg
 from agent.contract.messages import NONE_OF_THESE
 from agent.contract.profile import Profile
 
@@ -20,7 +21,6 @@ UNREADABLE: Final = "unreadable"
 MIN_SIDE: Final = 224
 """Smaller crops are scaled up: vision models see little in a picture of one patch."""
 MAX_SIDE: Final = 1024
-MAX_PIXELS: Final = 12_600_000
 QUALITY: Final = 90
 RULES: Final = f"""
 Answer with exactly one label of the list, and nothing outside the required JSON.
@@ -90,14 +90,15 @@ def answer_schema(profile: Profile) -> dict[str, Any]:
 def legible(jpeg: bytes) -> bytes:
     """Return a picture scaled up to `MIN_SIDE` (or down to `MAX_SIDE`), coded anew.
 
-    Coding anew also drops whatever else the file carried.
+    Coding anew also drops whatever else the file may carry.
 
     Raises:
-        BadContentError: not decodable, or its header announces too many pixels.
+        BadContentError: not decodable, or its header announces too much to try.
     """
-    width, height = jpeg_size(jpeg)
-    if width * height > MAX_PIXELS or min(width, height) < 1:
-        raise BadContentError(f"picture of {width} x {height} pixels, at most {MAX_PIXELS}")
+    try:
+        width, height = check_jpeg(jpeg)
+    except BadContentError as error:
+        raise BadContentError(f"picture: {error}") from error
     try:
         image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
@@ -112,27 +113,6 @@ def legible(jpeg: bytes) -> bytes:
         image = cv2.resize(image, size, interpolation=way)
     _, coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     return bytes(coded.tobytes())
-
-
-def jpeg_size(data: bytes) -> tuple[int, int]:
-    """Read width and height from a JPEG's frame header, decoding nothing.
-
-    Raises:
-        BadContentError: there is no frame header.
-    """
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:
-            at += 1
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height = int.from_bytes(data[at + 5 : at + 7], "big")
-            return int.from_bytes(data[at + 7 : at + 9], "big"), height
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:
-            at += 2
-        else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    raise BadContentError("picture does not decode: no JPEG frame header")
 
 
 def _instructions(profile: Profile) -> str:

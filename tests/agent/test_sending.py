@@ -24,7 +24,7 @@ from agent.sending import (
     Sending,
 )
 from agent.session import Acked, Session
-from agent.spool import Spool
+from agent.spool import LIVE_S, Spool
 from tests.makers import FakeClock, an_id, look, meta
 
 
@@ -33,7 +33,7 @@ class Broker:
 
     def __init__(self) -> None:
         self.link = SimpleNamespace(max_packet=None, too_large=False)
-        self.room = 64
+        self.in_flight = self.room = 128
         self.sent: list[Look] = []
         self.sizes: list[int] = []
 
@@ -63,6 +63,13 @@ class Bench:
         self.clock.pass_(seconds)
         self.sending.step()
         return self.broker.ids[before:]
+
+    def acked_step(self, seconds: float) -> list[str]:
+        """The same, and the broker acknowledges all of it."""
+        sent = self.step(seconds)
+        for mid in range(len(self.broker.sent) - len(sent), len(self.broker.sent)):
+            self.ack(mid + 1)
+        return sent
 
     def ack(self, mid: int, reason: str = "Success", **changes: Any) -> bool:
         values = {"accepted": True, "unheard": False, **changes}
@@ -96,15 +103,29 @@ def test_looks_without_receipt_are_sent_again_ever_more_seldom(bench: Bench) -> 
 
 def test_a_cloud_that_is_away_costs_a_look_now_and_then(bench: Bench) -> None:
     bench.spool.put([look(n) for n in range(500)])
-    sent = [len(bench.step(1.0)) for _ in range(3_600)]
+    sent = [len(bench.acked_step(1.0)) for _ in range(3_600)]
     assert sum(sent) < 500, "not the whole spool, again and again"
     assert sum(sent[-600:]) >= 10, "but it keeps asking"
     assert "does the cloud worker run?" in bench.sending.problem
     bench.sending.receipted(bench.broker.ids[-1:])
     assert bench.sending.problem == ""
     for _ in range(900):
-        bench.sending.receipted(bench.step(1.0))
+        bench.sending.receipted(bench.acked_step(1.0))
     assert bench.spool.totals()[0] == 0, "and all of it goes once the cloud is back"
+
+
+def test_the_backlog_leaves_room_for_live_looks(bench: Bench) -> None:
+    bench.broker.in_flight = bench.broker.room = 8
+    bench.spool.put([look(n) for n in range(100)])
+    bench.clock.pass_(LIVE_S + 1)
+    assert len(bench.step()) == 4, "half of what may be on the wire"
+    bench.broker.room = 4
+    bench.spool.put([look(n) for n in range(200, 220)])
+    assert bench.step() == [an_id(n) for n in range(200, 204)]
+    for mid in (1, 2, 3, 4):
+        bench.ack(mid)
+    bench.sending.receipted(bench.broker.ids[:4])
+    assert bench.step()[-1] not in [an_id(n) for n in range(200, 220)], "nor is it starved"
 
 
 def test_receipts_open_the_window(bench: Bench) -> None:
@@ -141,6 +162,17 @@ def test_a_refused_look_stays_and_somebody_is_told(bench: Bench, reason: str, wo
     assert bench.sending.problem == ""
 
 
+def test_what_is_refused_together_costs_one_pause(bench: Bench) -> None:
+    bench.spool.put([look(n) for n in range(5)])
+    assert len(bench.step()) == 5
+    for mid in range(1, 6):
+        bench.ack(mid, "Quota exceeded", accepted=False)
+    assert len(bench.step(REFUSED_S[0])) == 1
+    assert bench.ack(6)
+    bench.sending.receipted(bench.broker.ids[-1:])
+    assert len(bench.step()) == 2, "and then all of them at once again"
+
+
 def test_over_the_announced_limit_a_look_is_made_to_fit(bench: Bench) -> None:
     limit = bench.broker.link.max_packet = 4_000
     large = noisy(1, 96, context="frame")
@@ -149,7 +181,9 @@ def test_over_the_announced_limit_a_look_is_made_to_fit(bench: Bench) -> None:
     shrunk = bench.broker.sent[0]
     assert bench.broker.sizes[0] < limit
     assert (shrunk.context, shrunk.meta.context) == (b"", "none")
-    assert cv2.imdecode(np.frombuffer(shrunk.jpeg, np.uint8), 1).shape[0] > 40
+    picture = cv2.imdecode(np.frombuffer(shrunk.jpeg, np.uint8), 1)
+    assert picture is not None
+    assert picture.shape[0] > 40
     bench.step(RESEND_S[0])
     assert bench.broker.sent[2] == shrunk, "the same bytes, or the cloud would see a conflict"
 

@@ -11,7 +11,7 @@ import pytest
 from agent.contract.codec import decode_look, encode_look
 from agent.contract.config import SpoolConfig
 from agent.contract.errors import BadContentError, UnavailableError
-from agent.spool import BACKLOG_TURN, LIVE_S, Spool, SpoolItem
+from agent.spool import LIVE_S, Spool, SpoolItem
 from agent.spool_files import read_look, read_spool
 from tests.makers import FakeClock, an_id, look
 
@@ -21,6 +21,10 @@ LATER = 1e6
 
 def opened(folder: Path, config: SpoolConfig = ROOMY, clock: FakeClock | None = None) -> Spool:
     return Spool(folder, config, clock or FakeClock())
+
+
+def due(spool: Spool, limit: int, now: float) -> list[SpoolItem]:
+    return [*spool.live(limit, now), *spool.backlog(limit, now)][:limit]
 
 
 def ids(items: list[SpoolItem]) -> list[str]:
@@ -34,11 +38,11 @@ def files(folder: Path) -> list[Path]:
 def test_a_look_stays_until_its_receipt(tmp_path: Path) -> None:
     spool = opened(tmp_path)
     assert spool.put([look(1), look(2)]) == [an_id(1), an_id(2)]
-    item = spool.due(1, 200.0)[0]
+    item = due(spool, 1, 200.0)[0]
     assert spool.payload(item) == encode_look(look(1))
     spool.sent(an_id(1), due_at=250.0)
-    assert ids(spool.due(10, now=200.0)) == [an_id(2)]
-    assert ids(spool.due(10, now=250.0)) == [an_id(1), an_id(2)]
+    assert ids(due(spool, 10, now=200.0)) == [an_id(2)]
+    assert ids(due(spool, 10, now=250.0)) == [an_id(1), an_id(2)]
     assert spool.by_attempts() == {0: 1, 1: 1}
     assert spool.forget([an_id(1), an_id(77)]) == 1
     assert len(files(tmp_path)) == 1
@@ -67,7 +71,7 @@ def test_a_restart_finds_everything_and_makes_it_due(tmp_path: Path) -> None:
     spool.sent(an_id(0), due_at=1e9)
     spool.close()
     again = opened(tmp_path)
-    assert len(again.due(10, now=0.0)) == 5
+    assert len(due(again, 10, now=0.0)) == 5
     assert again.totals()[1] == sum(p.stat().st_size for p in files(tmp_path))
     again.close()
     waiting = read_spool(tmp_path)
@@ -78,21 +82,17 @@ def test_a_restart_finds_everything_and_makes_it_due(tmp_path: Path) -> None:
     assert [read_look(tmp_path, i) for i in waiting[:2]] == [None, None]
 
 
-def test_the_backlog_goes_best_first_beside_live_looks(tmp_path: Path) -> None:
+def test_live_looks_in_order_the_backlog_best_first(tmp_path: Path) -> None:
     clock = FakeClock()
     spool = opened(tmp_path, clock=clock)
-    spool.put([look(n, margin=n / 100) for n in (30, 10, 20, 40)])
-    assert ids(spool.due(9, clock.steady)) == [an_id(n) for n in (10, 20, 30, 40)], "live: in order"
+    spool.put([look(n, worth=1 - n / 100) for n in (30, 10, 20, 40)])
+    assert ids(spool.live(9, clock.steady)) == [an_id(n) for n in (10, 20, 30, 40)]
+    assert spool.backlog(9, clock.steady) == []
     clock.pass_(LIVE_S + 1)
-    spool.put([look(n, margin=0.9) for n in range(50, 60)])
-    old = [an_id(n) for n in (10, 20, 30, 40)]
-    sent = []
-    for _ in range(14):  # one place at a time, as acknowledgements free them
-        item = spool.due(1, clock.steady)[0]
-        sent.append(item.look_id)
-        spool.forget([item.look_id])
-    assert [i for i in sent if i in old] == old, "the backlog: the best first"
-    assert len([i for i in sent[: 2 * BACKLOG_TURN] if i in old]) == 2, "and not starved"
+    spool.put([look(50, worth=0.99)])
+    assert ids(spool.live(9, clock.steady)) == [an_id(50)]
+    assert ids(spool.backlog(3, clock.steady)) == [an_id(n) for n in (10, 20, 30)]
+    assert spool.backlog(-1, clock.steady) == []
     spool.close()
 
 
@@ -102,12 +102,12 @@ def test_the_bound_holds_and_the_least_valuable_go_first(tmp_path: Path) -> None
     spool = opened(tmp_path, config)
     total = 100_000 // size + 40
     for n in range(total):
-        spool.put([look(n, margin=(n % 10) / 10)])
+        spool.put([look(n, worth=1 - (n % 10) / 10)])
         assert spool.totals()[1] <= 100_000
-    kept = [decode_look(p.read_bytes()).meta.margin for p in files(tmp_path)]
+    kept = [decode_look(p.read_bytes()).meta.worth for p in files(tmp_path)]
     assert spool.evicted > 0
     assert total - spool.evicted == len(kept)
-    assert kept.count(0.0) == len(range(0, total, 10))
+    assert kept.count(1.0) == len(range(0, total, 10))
     assert (tmp_path / "ledger.log").read_text().count("evicted") == spool.evicted
     spool.close()
 
@@ -115,7 +115,7 @@ def test_the_bound_holds_and_the_least_valuable_go_first(tmp_path: Path) -> None
 def test_a_file_that_cannot_be_written_is_not_accepted(tmp_path: Path) -> None:
     spool = opened(tmp_path)
     spool.put([look(1)])
-    blocker = tmp_path / "looks" / f"{an_id(2)}.0700.look.tmp"
+    blocker = tmp_path / "looks" / f"{an_id(2)}.0500.look.tmp"
     blocker.mkdir()
     with pytest.raises(UnavailableError, match="directory"):
         spool.put([look(3), look(2)])
@@ -136,7 +136,7 @@ def test_what_the_disk_does_not_delete_is_not_sent_again(
         patch.setattr(Path, "unlink", lambda *_, **__: raise_read_only())
         with pytest.raises(UnavailableError, match="Read-only"):
             spool.forget([an_id(1)])
-        assert ids(spool.due(9, LATER)) == [an_id(2)]
+        assert ids(due(spool, 9, LATER)) == [an_id(2)]
     assert spool.forget([an_id(2)]) == 1
     assert files(tmp_path) == []
     spool.close()
@@ -149,7 +149,7 @@ def raise_read_only() -> None:
 def test_smaller_bytes_take_a_looks_place(tmp_path: Path) -> None:
     spool = opened(tmp_path)
     spool.put([look(1)])
-    (item,) = spool.due(1, LATER)
+    (item,) = due(spool, 1, LATER)
     spool.replace(item, b"small")
     assert spool.totals() == (1, 5)
     assert spool.payload(item) == b"small"
@@ -187,7 +187,7 @@ while True:
     for look_id in spool.put([look(n + i) for i in range(3)]):
         print(look_id, flush=True)
     if n % 4 == 0:
-        spool.forget([i.look_id for i in spool.due(1, 1e12)])
+        spool.forget([i.look_id for i in spool.backlog(1, 1e12)])
     n += 3
 """
 
@@ -204,7 +204,7 @@ def test_kill_9_loses_no_accepted_look(tmp_path: Path) -> None:
             child.send_signal(signal.SIGKILL)
             said += [line.strip() for line in child.stdout if len(line) == 33]
     spool = opened(tmp_path)
-    waiting = spool.due(10**6, LATER)
+    waiting = due(spool, 10**6, LATER)
     on_disk = set(ids(waiting))
     ledger = [row.split() for row in (tmp_path / "ledger.log").read_text().splitlines()]
     receipted = {i for word, i, *_ in ledger if word == "receipted"}
@@ -220,8 +220,8 @@ def test_kill_9_loses_no_accepted_look(tmp_path: Path) -> None:
 def test_a_look_that_cannot_be_sent_is_set_aside_and_the_others_go_on(tmp_path: Path) -> None:
     spool = opened(tmp_path)
     spool.put([look(1), look(2)])
-    spool.set_aside(spool.due(1, LATER)[0], "damaged")
-    assert ids(spool.due(10, LATER)) == [an_id(2)]
+    spool.set_aside(due(spool, 1, LATER)[0], "damaged")
+    assert ids(due(spool, 10, LATER)) == [an_id(2)]
     assert (tmp_path / "looks" / f"{an_id(1)}.bad").exists()
     assert (spool.evicted, spool.set_asides) == (1, 1)
     spool.close()
@@ -230,7 +230,7 @@ def test_a_look_that_cannot_be_sent_is_set_aside_and_the_others_go_on(tmp_path: 
 def test_a_look_whose_file_somebody_deleted_is_counted(tmp_path: Path) -> None:
     spool = opened(tmp_path)
     spool.put([look(1)])
-    (item,) = spool.due(1, LATER)
+    (item,) = due(spool, 1, LATER)
     files(tmp_path)[0].unlink()
     assert spool.payload(item) is None
     assert (spool.evicted, spool.totals()) == (1, (0, 0))

@@ -3,7 +3,7 @@
 import shutil
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -204,6 +204,34 @@ def test_a_row_that_the_database_refuses_is_set_aside_alone(
         for p in (tmp_path / "objects/looks").rglob("*.tar")
     }
     assert files == stored, "no shard without rows is left"
+
+
+class Blind(Store):
+    """Does not see, the first time, what another worker stores at this moment."""
+
+    blind = True
+
+    def known(self, look_ids: Collection[str]) -> dict[str, str]:
+        found = {} if self.blind else super().known(look_ids)
+        self.blind = False
+        return found
+
+
+def test_two_workers_that_store_the_same_at_once_keep_the_first(
+    mosquitto: Mosquitto, any_engine: Engine, tmp_path: Path
+) -> None:
+    with ingesting(mosquitto, any_engine, tmp_path) as ingest, DeviceSim(mosquitto.port) as device:
+        device.send(look(1), look(2))
+        wait_until(lambda: device.waiting == 0)
+        ingest._store = Blind(any_engine)
+        device.send(look(1), Look(look(2).meta, jpeg(77)), look(3))
+        wait_until(lambda: device.waiting == 0)
+        assert device.quarantined == {an_id(2)}
+    found = {row.look_id: row.sha256 for row in rows(any_engine, looks)}
+    assert found == {an_id(n): look(n).sha256.hex() for n in (1, 2, 3)}
+    shards = {row.shard for row in rows(any_engine, looks)}
+    files = (tmp_path / "objects/looks").rglob("*.tar")
+    assert {str(p.relative_to(tmp_path / "objects")) for p in files} == shards
 
 
 def test_without_storage_there_is_no_receipt_and_later_everything(

@@ -41,6 +41,15 @@ def outcomes(config: CloudConfig) -> Counter[str]:
         return Counter(connection.execute(sa.select(looks.c.outcome)).scalars())
 
 
+def advised(device: DeviceSim, keys: Path) -> AdviceBody:
+    """What the device was told last; nothing so far is advice of nothing."""
+    told = device.orders["advice"]
+    if not told:
+        return AdviceBody()
+    signed = open_envelope(told[-1], "advice", [load_signer(keys).public_key])
+    return AdviceBody.model_validate(signed.body)
+
+
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 def test_looks_become_verdicts_and_advice(
     mosquitto: Mosquitto, tmp_path: Path, database: str, request: pytest.FixtureRequest
@@ -59,7 +68,7 @@ def test_looks_become_verdicts_and_advice(
             wait_until(lambda: len(device.verdicts) == 60, 60)
             wait_until(lambda: worker.figures().totals.verdicts_applied == 60)
             device.report()
-            wait_until(lambda: len(device.orders["advice"]) >= 1)
+            wait_until(lambda: advised(device, tmp_path / "keys").based_on == 60)
             figures = worker.figures()
     assert figures.totals.outcomes == {"label": 60}
     assert figures.spent.calls == 60
@@ -74,6 +83,8 @@ def test_looks_become_verdicts_and_advice(
     advice = AdviceBody.model_validate(signed.body)
     assert advice.confused == (("Stop", "Yield", 20),)
     assert advice.thresholds["Stop"] > 0.3
+    assert advice.grant
+    assert advice.grant.usd_per_look == pytest.approx(1_000 * 0.15e-6 + 20 * 0.6e-6)
 
 
 def test_outage_of_the_service_delays_and_costs_nothing(

@@ -67,7 +67,7 @@ VERDICTS = st.builds(
     device_label=st.none() | LABELS, label=st.none() | LABELS, confidence=SCORES,
     outcome=st.sampled_from(["label", "none", "unreadable", "person", "rejected"]),
 )  # fmt: skip
-JPEGS = st.binary(max_size=3_000).map(lambda tail: b"\xff\xd8\xff" + tail)
+JPEGS = st.binary(max_size=3_000).map(makers.coded)
 
 MESSAGES: st.SearchStrategy[BaseModel] = st.one_of(
     st.builds(Status, device=DEVICES, online=st.booleans(), at=TIMES, problems=st.just(("a",))),

@@ -30,7 +30,7 @@ def opened(folder: Path, config: SpoolConfig = CONFIG) -> Spool:
 
 
 def waiting(spool: Spool) -> set[str]:
-    return {item.look_id for item in spool.due(10**6, LATER)}
+    return {item.look_id for item in spool.backlog(10**6, LATER)}
 
 
 @pytest.mark.fault(14, cheap=True)
@@ -57,7 +57,7 @@ def test_power_cut_in_the_spool(case: Case, tmp_path: Path) -> None:
         except (OSError, BadContentError, UnavailableError):
             not_opened += 1
             continue
-        kept = sum(spool.payload(item) in whole for item in spool.due(99, LATER))
+        kept = sum(spool.payload(item) in whole for item in spool.backlog(99, LATER))
         most_lost = max(most_lost, 12 - kept - len(spoilt))
         spool.close()
         shutil.rmtree(folder)
@@ -133,7 +133,7 @@ def live(folder: Path, said: set[str], gone: set[str]) -> None:
     try:
         for start in (0, 3, 6, 9, 12):
             said.update(spool.put([look(n) for n in range(start, start + 3)]))
-            item = spool.due(1, LATER)[0]
+            item = spool.backlog(1, LATER)[0]
             spool.payload(item)
             # From here on it may be gone, also where the disk fails in the middle.
             gone.add(item.look_id)
@@ -232,7 +232,7 @@ def test_a_day_of_looks_through_the_spool(
         item = look(n)
         payload += len(encode_look(item))
         spool.put([item])
-        (due,) = spool.due(1, LATER)
+        (due,) = spool.backlog(1, LATER)
         spool.payload(due)
         spool.sent(due.look_id, LATER)
         spool.forget([due.look_id])
@@ -264,7 +264,7 @@ def test_spool_of_another_version(case: Case, tmp_path: Path) -> None:
     for name in ("spool.db", "spool.db-wal", "spool.db-shm"):
         (tmp_path / name).write_bytes(b"the index of format 1")
     spool = opened(tmp_path)
-    order = [item.look_id for item in spool.due(99, LATER)]
+    order = [item.look_id for item in spool.backlog(99, LATER)]
     spool.close()
     (tmp_path / "format").write_text("3\n")
     with pytest.raises(BadContentError, match="upgrade"):

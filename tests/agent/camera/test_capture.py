@@ -8,126 +8,16 @@ import numpy as np
 import pytest
 
 from agent.base.clock import Clock
-from agent.camera.base import Shot, Source
+from agent.camera.base import Source
 from agent.camera.capture import Capture
 from agent.camera.mailbox import Mailbox
 from agent.contract.config import CameraConfig
 from agent.contract.errors import BadContentError, UnavailableError
 from agent.contract.messages import CameraReport
-from agent.vision.types import Frame, Image
+from agent.vision.types import Image
+from tests.camera_rig import PERIOD_S, Rig, flat, noise, play, reports_of
 from tests.makers import FakeClock, jpeg
 from tests.streams import until
-
-PERIOD_S = 0.125
-
-Item = Image | Exception | None
-Script = Iterator[Item]
-
-
-def play(*items: Item) -> Script:
-    """Pictures, errors, and None for the end, one a read."""
-    return iter(items)
-
-
-def noise(seed: int) -> Image:
-    return np.random.default_rng(seed).integers(0, 256, (24, 32, 3), np.uint8)
-
-
-def flat(value: int) -> Image:
-    return np.full((24, 32, 3), value, np.uint8)
-
-
-def reports_of(reports: list[CameraReport]) -> list[str]:
-    return [report.state for report in reports]
-
-
-class FakeSource:
-    """Plays a script: pictures, errors, None for the end. Each read takes 1/8 s of its clock."""
-
-    still = False
-
-    def __init__(self, script: Script, clock: FakeClock, *, live: bool) -> None:
-        self.live = live
-        self.closed = False
-        self._script = script
-        self._clock = clock
-        self._number = 0
-
-    def open(self) -> None:
-        pass
-
-    def read(self) -> Shot | None:
-        self._clock.pass_(PERIOD_S)
-        item = next(self._script)
-        if isinstance(item, Exception):
-            raise item
-        if item is None:
-            return None
-        self._number += 1
-        return Shot(item, self._number - 1)
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class Rig:
-    """A capture, somebody who takes its frames, and what was reported."""
-
-    def __init__(
-        self,
-        *scripts: Script | Exception,
-        live: bool = True,
-        config: CameraConfig | None = None,
-    ) -> None:
-        self.clock = FakeClock()
-        self.mailbox = Mailbox()
-        self.reports: list[CameraReport] = []
-        self.frames: list[Frame] = []
-        self.sources: list[FakeSource] = []
-        self.slept: list[float] = []
-        """Seconds waited before each attempt to open."""
-        self._live = live
-        self._scripts = iter(scripts)
-        self.capture = Capture(
-            config or CameraConfig(name="front", uri="rtsp://h/x"),
-            self.mailbox,
-            self.clock,
-            random.Random(1),
-            self.reports.append,
-            opener=self._open,
-            wait=self._wait,
-        )
-        self._taker = threading.Thread(target=self._take)
-
-    def _open(self, config: CameraConfig, clock: Clock) -> Source:
-        self.slept.append(0.0)
-        script = next(self._scripts)
-        if isinstance(script, Exception):
-            raise script
-        self.sources.append(FakeSource(script, self.clock, live=self._live))
-        return self.sources[-1]
-
-    def _wait(self, stop: threading.Event, seconds: float) -> bool:
-        self.clock.pass_(seconds)
-        self.slept[-1] += seconds
-        return stop.is_set()
-
-    def _take(self) -> None:
-        while not self.capture.ended or not self.mailbox.idle:
-            frame = self.mailbox.take(0.01)
-            if frame is not None:
-                self.frames.append(frame)
-                self.mailbox.done(frame)
-
-    def run(self) -> list[str]:
-        """Run until the last script has ended; return the states reported."""
-        self.capture.start()
-        self._taker.start()
-        self._taker.join(30)
-        assert self.capture.ended
-        assert self.capture.stop()
-        assert all(source.closed for source in self.sources)
-        return reports_of(self.reports)
 
 
 def test_every_frame_of_a_file_then_its_end() -> None:
@@ -245,7 +135,7 @@ def test_attempts_back_off_and_a_camera_that_fails_at_once_stays_in_it() -> None
 
 
 def test_stop_does_not_wait_for_the_next_attempt() -> None:
-    reports: list[CameraReport] = []
+    reports = list[CameraReport]()
     config = CameraConfig(name="front", uri="file:///nowhere/clip.mp4")
     capture = Capture(config, Mailbox(), FakeClock(), random.Random(1), reports.append)
     capture.start()
@@ -265,7 +155,7 @@ def test_frames_of_a_folder_are_paced_not_dropped() -> None:
 
 def test_stop_frees_a_capture_whose_frames_nobody_takes(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg())
-    reports: list[CameraReport] = []
+    reports = list[CameraReport]()
     config = CameraConfig(name="front", uri=f"dir://{tmp_path}?loop=1")
     capture = Capture(config, Mailbox(), FakeClock(), random.Random(1), reports.append)
     capture.start()
@@ -286,7 +176,7 @@ def test_a_hanging_camera_is_alive_for_its_time_limit_and_then_stuck() -> None:
         leave.wait(30)
         raise UnavailableError("away")
 
-    reports: list[CameraReport] = []
+    reports = list[CameraReport]()
     config = CameraConfig(name="front", uri="rtsp://h/x", open_timeout_s=10)
     capture = Capture(config, Mailbox(), clock, random.Random(1), reports.append, opener=hang)
     capture.start()

@@ -343,7 +343,7 @@ class SealedMosquitto(Mosquitto):
     """Wants a client certificate; the certificate's name is the user's, who writes as it alone."""
 
     def configure(self) -> str:
-        folder = self._folder
+        folder = self.folder
         (folder / "acl").write_text(
             "pattern write secondlook/%u/#\npattern read secondlook/%u/#\n"
             "user dumb\ntopic deny secondlook/dumb/look\n"
@@ -368,7 +368,7 @@ def sealed(mosquitto: Mosquitto, tmp_path: Path) -> Iterator[tuple[SealedMosquit
     leaf = ca.issue_cert("127.0.0.1")
     leaf.cert_chain_pems[0].write_to_path(folder / "server.pem")
     leaf.private_key_pem.write_to_path(folder / "server.key")
-    broker = SealedMosquitto(mosquitto._program, folder)
+    broker = SealedMosquitto(mosquitto.program, folder)
     broker.start()
     yield broker, Tls(ca, folder)
     broker.stop()
@@ -423,7 +423,7 @@ def test_password_refused_and_not_told(
 ) -> None:
     folder = tmp_path / "locked"
     folder.mkdir()
-    broker = PasswordMosquitto(mosquitto._program, folder)
+    broker = PasswordMosquitto(mosquitto.program, folder)
     broker.start()
     try:
         (tmp_path / "password").write_text("hunter2\n")

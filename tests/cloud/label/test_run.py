@@ -160,7 +160,7 @@ def test_what_cannot_be_asked_is_rejected_unpaid(engine: Engine, tmp_path: Path)
         stock(engine, desk.blobs, look(2, profile="no-such-profile"))
         assert desk.round() == ["rejected", "rejected"]
         assert llm.looks == []
-    assert "decode" in desk.row(1).why
+    assert "not a whole JPEG" in desk.row(1).why
     assert "no-such-profile" in desk.row(2).why
     assert desk.budget.spent().calls == 0
     assert desk.verdicts() == 2
