@@ -280,7 +280,7 @@ def run_all(world: World, arms: tuple[str, ...], repeats: int = REPEATS) -> dict
 def mean_of(runs: list[Run]) -> Run:
     """Return the mean of an arm's draws; the rows are those of the first."""
     accuracy, of_sightings, of_new = (
-        np.mean([getattr(of, kind) for of in runs], axis=0, dtype=np.float32)
+        np.asarray(np.mean([getattr(of, kind) for of in runs], axis=0), np.float32)
         for kind in ("accuracy", "of_sightings", "of_new")
     )
     return Run(runs[0].labels, accuracy, of_sightings, of_new, runs[0].rows, runs[0].fates)
