@@ -26,8 +26,12 @@ class Figure:
 
     def as_json(self) -> dict[str, float | None]:
         """Return plain values; what is infinite (never reached) as null."""
-        plain = {"value": self.value, "low": self.low, "high": self.high}
-        return {name: v if math.isfinite(v) else None for name, v in plain.items()}
+        return {"value": plain(self.value), "low": plain(self.low), "high": plain(self.high)}
+
+
+def plain(value: float) -> float | None:
+    """Return a value for JSON, which knows no infinity: what is never reached is null."""
+    return value if math.isfinite(value) else None
 
 
 def labels_to(labels: Curve, accuracy: Curve, target: float) -> float:

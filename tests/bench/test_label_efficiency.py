@@ -1,5 +1,6 @@
 """What the bench of labels draws, spends and reckons; its figures are no test's business."""
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -159,6 +160,8 @@ def test_ratio_and_lead_have_intervals_over_seeds() -> None:
     assert wide.low == pytest.approx(0.5)
     assert wide.low < wide.value < wide.high <= 1.0
     assert [lead.value for lead in leads(mixed, "a", "b")] == pytest.approx([0.075, 0.075])
+    never = goals([{OURS: slow, RANDOM: fast, DEDUPE: fast}])
+    assert "Infinity" not in json.dumps(never)
     assert label_ratio([{"a": slow, "b": fast}], "a", "b").as_json()["value"] is None
 
 
