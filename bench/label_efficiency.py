@@ -74,8 +74,10 @@ def goals(runs: fig.Runs) -> dict[str, object]:
         ratio, each = fig.label_ratio(runs, OURS, other), fig.seed_ratios(runs, OURS, other)
         found[f"labels / {other}"] = {
             "goal": most, **ratio.as_json(),
-            "met": ratio.high <= most, "missed_by": fig.plain(max(0.0, ratio.high - most)),
-            "median_of_seeds": fig.median_ratio(each).as_json(), "of_seeds": [fig.plain(value) for value in each],
+            "met": ratio.high <= most,
+            "missed_by": fig.plain(max(0.0, ratio.high - most)),
+            "median_of_seeds": fig.median_ratio(each).as_json(),
+            "of_seeds": [fig.plain(value) for value in each],
         }  # fmt: skip
     for other in GOALS:
         worst = min(fig.leads(runs, OURS, other), key=lambda lead: lead.value)
