@@ -31,7 +31,7 @@ from agent.vision.propose import Proposer
 from agent.vision.scores import top_k
 from agent.vision.tracker import Sighting, Tracked, Tracker
 from agent.vision.types import Frame, Prediction
-from agent.worth import Signals, doubt, indecision, relative_entropy, strangeness
+from agent.worth import Signals, indecision, relative_entropy, strangeness
 
 TOP: Final = 5
 CROP_MARGIN: Final = 0.15
@@ -199,6 +199,7 @@ class Pipeline:
         if not record.drawn and sighting.state == "provisional":
             self._draw(record, sighting.sighting_id, now)
         record.sighting_label = sighting.label
+        record.frames, record.margins = record.frames + 1, record.margins + prediction.margin
         decision = decide(prediction, sighting, self._policy, self._basis.budget, record, now)
         if decision.reason is None:
             self.counters.dropped[decision.why] += 1
@@ -209,9 +210,7 @@ class Pipeline:
             self.counters.dropped["same"] += 1
             return
         signals = signals_of(prediction, sighting, self._policy.unknown_above)
-        # Which view of an audited sighting is judged must not depend on how sure it made us.
-        unsure = 1.0 if record.audit else doubt(signals)
-        value = merit(sharpness(frame.image, box), min(box.width, box.height), unsure)
+        value = merit(sharpness(frame.image, box), min(box.width, box.height))
         if lane.views.betters(sighting.sighting_id, value):
             look = self._look(frame, prediction, sighting, decision.reason)
             lane.views.hold(View(look, prediction.label, dhash, value, signals), now)
@@ -238,7 +237,8 @@ class Pipeline:
         record.tried, record.dhash, record.label = record.tried + 1, view.dhash, view.label
         reason, value = view.look.meta.reason, 1.0
         if reason != "audit":
-            choice = choose(view, self._policy, self._basis, now)
+            settled = replace(view, signals=record.settled(view.signals))
+            choice = choose(settled, self._policy, self._basis, now)
             self._basis = choice.basis
             if choice.why and not record.audit:
                 self.counters.dropped[choice.why] += 1
