@@ -18,7 +18,7 @@ from agent.held import View
 from agent.vision.preprocess import hash_distance
 from agent.vision.tracker import Sighting
 from agent.vision.types import Prediction
-from agent.worth import Signals, worth
+from agent.worth import Signals, indecision, relative_entropy, strangeness, worth
 
 Dropped = Literal["sure", "small", "enough", "same", "duplicate", "outranked", "budget", "busy"]
 REASONS: Final = frozenset(get_args(Reason))
@@ -214,4 +214,18 @@ def _is_doubtful(prediction: Prediction, sighting: Sighting, policy: Policy) -> 
         return False
     return prediction.energy > policy.unknown_above or bool(
         sighting.label and label != sighting.label
+    )
+
+
+def signals_of(prediction: Prediction, sighting: Sighting, unknown_above: float) -> Signals[float]:
+    """Return what is known about one sight of an object, novelty and need apart."""
+    agrees = prediction.label == sighting.label
+    return Signals(
+        margin=prediction.margin,
+        entropy=relative_entropy(prediction.scores),
+        strange=strangeness(prediction.energy, unknown_above),
+        disagree=1.0 - sighting.score if agrees else sighting.score,
+        band=indecision(prediction.region.score),
+        novelty=1.0,
+        need=0.0,
     )

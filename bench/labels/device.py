@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from agent.budget import DAY_S
 from agent.contract.config import Limits, Settings
-from agent.decide import Basis, Record, audited, choose, decide
+from agent.decide import Basis, Record, audited, choose, decide, signals_of
 from agent.held import BETTER, View, merit
-from agent.pipeline import signals_of
 from agent.policy import Ration, budget_of, policy_of
 from agent.vision.tracker import Sighting
 from agent.vision.types import FloatArray, Prediction
