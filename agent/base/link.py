@@ -295,7 +295,8 @@ class Link:
             self._tell(f"lost: {self._ear.heard or code}")
 
     def _tell(self, problem: str) -> None:
-        """Log a problem when it is new; note it always."""
-        level = logging.DEBUG if problem == self.problem else logging.WARNING
+        """Log a problem when it is new and not our own doing; note it always."""
+        expected = problem == self.problem or self._stop.is_set()
+        level = logging.DEBUG if expected else logging.WARNING
         log.log(level, "broker_%s url=%s", problem.replace(": ", " "), self._plan.broker.url)
         self.problem = problem
