@@ -197,7 +197,8 @@ class Spool:
         Args:
             look_id: Which.
             due_at: Monotonic seconds.
-            attempts: 1; -1 where the broker has refused it, so that it was not sent after all.
+            attempts: 1; -1 where the broker has refused it, so that it was not sent after all; 0
+                where only the time changes.
         """
         with self._lock:
             self._db.execute(
