@@ -18,7 +18,7 @@ from agent.held import View
 from agent.vision.preprocess import hash_distance
 from agent.vision.tracker import Sighting
 from agent.vision.types import Prediction
-from agent.worth import worth
+from agent.worth import Signals, indecision, relative_entropy, strangeness, worth
 
 Dropped = Literal["sure", "small", "enough", "same", "duplicate", "outranked", "budget", "busy"]
 REASONS: Final = frozenset(get_args(Reason))
@@ -58,6 +58,11 @@ class Record:
     """The chance of being drawn, 0..1."""
     audit: bool = False
     """Its id was drawn, and it has not been sent yet."""
+    doubtful: bool = False
+    """It was in doubt at some frame: the best view may be one without doubt."""
+    frames: int = 0
+    margins: float = 0.0
+    """Of all its frames: the sum."""
     tried: int = 0
     """Views of it that were chosen among, sent or not."""
     dhash: int = 0
@@ -66,6 +71,10 @@ class Record:
     """... and what the device answered to it."""
     sighting_label: str = ""
     """The answer to the sighting as a whole, so far."""
+
+    def settled(self, signals: Signals[float]) -> Signals[float]:
+        """Return a view's signals with the margin of the whole sighting, the mean of its frames."""
+        return replace(signals, margin=self.margins / self.frames) if self.frames else signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +108,7 @@ def decide(
         now: Monotonic seconds.
     """
     reason = _reason(prediction, sighting, policy, record)
+    record.doubtful = reason == "uncertain"
     if reason is None:
         return Decision("sure")
     box = prediction.region.box
@@ -183,7 +193,7 @@ def draw(sighting_id: str, purpose: Literal["audit", "wanted"]) -> float:
 def _reason(
     prediction: Prediction, sighting: Sighting, policy: Policy, record: Record
 ) -> Reason | None:
-    if _is_doubtful(prediction, sighting, policy):
+    if record.doubtful or _is_doubtful(prediction, sighting, policy):
         return "uncertain"
     if record.audit:
         return "audit"
@@ -204,4 +214,18 @@ def _is_doubtful(prediction: Prediction, sighting: Sighting, policy: Policy) -> 
         return False
     return prediction.energy > policy.unknown_above or bool(
         sighting.label and label != sighting.label
+    )
+
+
+def signals_of(prediction: Prediction, sighting: Sighting, unknown_above: float) -> Signals[float]:
+    """Return what is known about one sight of an object, novelty and need apart."""
+    agrees = prediction.label == sighting.label
+    return Signals(
+        margin=prediction.margin,
+        entropy=relative_entropy(prediction.scores),
+        strange=strangeness(prediction.energy, unknown_above),
+        disagree=1.0 - sighting.score if agrees else sighting.score,
+        band=indecision(prediction.region.score),
+        novelty=1.0,
+        need=0.0,
     )

@@ -39,16 +39,17 @@ class View:
         return self.look.meta.sighting_id
 
 
-def merit(sharpness: float, side: int, doubt: float) -> float:
-    """Return how good a view is to ask about: sharp, large, and where the model is in doubt.
+def merit(sharpness: float, side: int) -> float:
+    """Return how good a view is to ask about: sharp and large, whatever the model thinks of it.
+
+    A sign far away is always doubtful; the view that teaches is the one where it is near. And
+    which view of an audited sighting is judged must not depend on how sure the model was of it.
 
     Args:
         sharpness: Of the region at the size of a model's input, >= 0 (`agent.crops.sharpness`).
         side: The region's shorter side in pixels.
-        doubt: 0..1; of a view that is only audited, always the same: which view of a sighting
-            is judged must not depend on how sure the model was of it.
     """
-    return math.sqrt(sharpness) * min(side, LARGE) / LARGE * (0.5 + 0.5 * doubt)
+    return math.sqrt(sharpness) * min(side, LARGE) / LARGE
 
 
 @dataclass(slots=True)

@@ -1,26 +1,22 @@
 """The straight line on the device: propose, classify, track, decide, keep. Shell."""
 
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from agent import __version__
 from agent.asked import Asked
 from agent.bar import Bar
 from agent.base.clock import Clock
-from agent.contract.codec import Look, encode_look
+from agent.contract.codec import encode_look
 from agent.contract.config import DeviceConfig
-from agent.contract.ids import new_id
-from agent.contract.messages import LookMeta, Reason, ScoredLabel
 from agent.contract.profile import Profile
 from agent.counters import Counters
-from agent.crops import encode_context, encode_crop, sharpness
-from agent.decide import Basis, Policy, Record, audited, choose, decide, is_other_view
+from agent.crops import sharpness
+from agent.decide import Basis, Policy, Record, audited, choose, decide, is_other_view, signals_of
 from agent.held import View, Views, merit
 from agent.journal import Journal
-from agent.machine import clock_synced
+from agent.making import LookMaker, finished
 from agent.notebook import Note
 from agent.policy import Levels, Ration, budget_of, levels_of, policy_of, ration_of
 from agent.twin import Twin
@@ -28,14 +24,9 @@ from agent.vision.engine import Engine
 from agent.vision.predict import Classifier
 from agent.vision.preprocess import region_hash
 from agent.vision.propose import Proposer
-from agent.vision.scores import top_k
 from agent.vision.tracker import Sighting, Tracked, Tracker
 from agent.vision.types import Frame, Prediction
-from agent.worth import Signals, doubt, indecision, relative_entropy, strangeness
 
-TOP: Final = 5
-CROP_MARGIN: Final = 0.15
-"""A person or an LLM wants a little more around a region than the model does."""
 RECORDS: Final = 256
 """Sightings that are remembered; more than a tracker follows at once."""
 
@@ -97,7 +88,10 @@ class Pipeline:
         self._journal = parts.journal
         self._twin = parts.twin
         self._limits = parts.config.limits
-        self._device = parts.config.device
+        self._maker = LookMaker(
+            parts.config.device, parts.profile.name, parts.engine.model.version,
+            parts.classifier.labels, parts.clock,
+        )  # fmt: skip
         self._clock = parts.clock
         self._observer = parts.observer
         self._orders = parts.twin.orders
@@ -199,6 +193,7 @@ class Pipeline:
         if not record.drawn and sighting.state == "provisional":
             self._draw(record, sighting.sighting_id, now)
         record.sighting_label = sighting.label
+        record.frames, record.margins = record.frames + 1, record.margins + prediction.margin
         decision = decide(prediction, sighting, self._policy, self._basis.budget, record, now)
         if decision.reason is None:
             self.counters.dropped[decision.why] += 1
@@ -209,11 +204,11 @@ class Pipeline:
             self.counters.dropped["same"] += 1
             return
         signals = signals_of(prediction, sighting, self._policy.unknown_above)
-        # Which view of an audited sighting is judged must not depend on how sure it made us.
-        unsure = 1.0 if record.audit else doubt(signals)
-        value = merit(sharpness(frame.image, box), min(box.width, box.height), unsure)
+        value = merit(sharpness(frame.image, box), min(box.width, box.height))
         if lane.views.betters(sighting.sighting_id, value):
-            look = self._look(frame, prediction, sighting, decision.reason)
+            look = self._maker.make(
+                frame, prediction, sighting.sighting_id, decision.reason, self._settings
+            )
             lane.views.hold(View(look, prediction.label, dhash, value, signals), now)
 
     def _draw(self, record: Record, sighting_id: str, now: float) -> None:
@@ -238,7 +233,8 @@ class Pipeline:
         record.tried, record.dhash, record.label = record.tried + 1, view.dhash, view.label
         reason, value = view.look.meta.reason, 1.0
         if reason != "audit":
-            choice = choose(view, self._policy, self._basis, now)
+            settled = replace(view, signals=record.settled(view.signals))
+            choice = choose(settled, self._policy, self._basis, now)
             self._basis = choice.basis
             if choice.why and not record.audit:
                 self.counters.dropped[choice.why] += 1
@@ -253,55 +249,12 @@ class Pipeline:
         self._basis = self._basis.after(view, len(encode_look(look)), now)
         self.counters.kept += 1
 
-    def _look(
-        self, frame: Frame, prediction: Prediction, sighting: Sighting, reason: Reason
-    ) -> Look:
-        height, width = frame.image.shape[:2]
-        box = prediction.region.box.widened(CROP_MARGIN, width, height)
-        jpeg = encode_crop(frame.image, box, self._settings)
-        context = encode_context(frame.image, self._settings.context, len(jpeg))
-        now = self._clock.now()
-        meta = LookMeta(
-            look_id=new_id(now, os.urandom(10)),
-            device=self._device,
-            camera=frame.camera,
-            sighting_id=sighting.sighting_id,
-            captured_at=frame.captured_at,
-            # By the time the look tells, which may be from before the clock was set.
-            clock_synced=clock_synced(frame.captured_at),
-            frame=frame.number,
-            frame_size=(width, height),
-            box=prediction.region.box.as_tuple(),
-            profile=self._profile.name,
-            model=self._engine.model.version,
-            agent=__version__,
-            reason=reason,
-            top=scored_labels(prediction, self._classifier.labels),
-            margin=round(prediction.margin, 4),
-            energy=round(prediction.energy, 3),
-            context=self._settings.context,
-        )
-        return Look(meta, jpeg, context)
-
     def _note(self, sighting: Sighting) -> Note:
         return Note(
             sighting.sighting_id, sighting.camera, "provisional", sighting.label or None, None,
             min(1.0, sighting.score), sighting.first_seen, sighting.last_seen, sighting.frames,
             sighting.box.as_tuple(), self._engine.model.version,
         )  # fmt: skip
-
-
-def scored_labels(prediction: Prediction, labels: tuple[str, ...]) -> tuple[ScoredLabel, ...]:
-    """Return the best classes with their scores, rounded: four digits are plenty on the wire.
-
-    Empty where the model saw nothing of the profile.
-    """
-    if prediction.index < 0:
-        return ()
-    return tuple(
-        ScoredLabel(label=labels[i], score=round(float(prediction.scores[i]), 4))
-        for i in top_k(prediction.scores, TOP)
-    )
 
 
 def too_soon(frame: Frame, last: float, max_fps: float) -> bool:
@@ -311,29 +264,3 @@ def too_soon(frame: Frame, last: float, max_fps: float) -> bool:
     period is forgiven, or a camera at exactly that rate would lose every other frame.
     """
     return max_fps > 0 and not frame.still and 0 <= frame.moment - last < 0.99 / max_fps
-
-
-def signals_of(prediction: Prediction, sighting: Sighting, unknown_above: float) -> Signals[float]:
-    """Return what is known about one sight of an object, novelty and need apart."""
-    agrees = prediction.label == sighting.label
-    return Signals(
-        margin=prediction.margin,
-        entropy=relative_entropy(prediction.scores),
-        strange=strangeness(prediction.energy, unknown_above),
-        disagree=1.0 - sighting.score if agrees else sighting.score,
-        band=indecision(prediction.region.score),
-        novelty=1.0,
-        need=0.0,
-    )
-
-
-def finished(look: Look, reason: Reason, value: float, record: Record) -> Look:
-    """Return a held look with what is known only when it is sent."""
-    final = {
-        "reason": reason,
-        "worth": round(value, 3),
-        "sighting_label": record.sighting_label or None,
-        "audit_share": record.audit_share,
-        "audited": record.audit,
-    }
-    return replace(look, meta=look.meta.model_copy(update=final))

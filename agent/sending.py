@@ -29,7 +29,7 @@ WINDOW: Final = 64
 """Looks sent and not yet receipted, at most."""
 PATIENCE_S: Final = 60.0
 """A look without receipt keeps its place in the window no longer: another one may try."""
-REFUSED_S: Final = (5.0, 300.0)
+REFUSED_S: Final = (5.0, 60.0)
 """Pause after the broker refused a look."""
 SILENT_S: Final = 120.0
 """Without a receipt for so long, somebody should know."""
@@ -125,9 +125,13 @@ class Sending:
         now = self._clock.monotonic()
         if self._on_wire:
             self._suspect(max(a.size for a in self._on_wire.values()), now)
+        # Receipts of what the broker has may be on their way; of the rest none can come.
+        self._spool.hasten(now + AFTER_RECONNECT_S)
+        for sent in self._on_wire.values():
+            self._spool.sent(sent.item.look_id, now, 0)
         self._awaited.clear()
         self._on_wire.clear()
-        self._spool.hasten(now + AFTER_RECONNECT_S)
+        self._refused, self._waiting_since = "", None
 
     def acked(self, ack: Acked) -> bool:
         """Take the broker's word on a message; False where it was no look of ours."""

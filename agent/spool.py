@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 LIVE_S: Final = 30.0
 """A look counts as live for so long after it was accepted."""
+MOST_UNANSWERED: Final = 10_000
 LONG_AGO: Final = -1e18
 """Monotonic seconds: looks found at the start are backlog."""
 _TABLE: Final = """
@@ -133,7 +134,7 @@ class Spool:
             crash_point("spool-after-accept")
             self._index(written, self._clock.monotonic())
             self.accepted += len(written)
-            self.unanswered.update(item.look_id for item in written)
+            self._owe(written)
             return [item.look_id for item in written]
 
     def live(self, limit: int, now: float) -> list[SpoolItem]:
@@ -196,7 +197,8 @@ class Spool:
         Args:
             look_id: Which.
             due_at: Monotonic seconds.
-            attempts: 1; -1 where the broker has refused it, so that it was not sent after all.
+            attempts: 1; -1 where the broker has refused it, so that it was not sent after all; 0
+                where only the time changes.
         """
         with self._lock:
             self._db.execute(
@@ -251,6 +253,12 @@ class Spool:
                 " VALUES (?, ?, ?, ?)",
                 [(item.look_id, item.bytes, item.value, accepted_at) for item in items],
             )
+
+    def _owe(self, items: Sequence[SpoolItem]) -> None:
+        """Note that these look for an answer; of too many the cloud seems to answer none."""
+        self.unanswered.update(item.look_id for item in items)
+        while len(self.unanswered) > MOST_UNANSWERED:
+            self.unanswered.pop()
 
     def _item(self, look_id: str) -> SpoolItem | None:
         row = self._db.execute(
@@ -325,6 +333,6 @@ class Spool:
         prune_bad(self._looks)
         self._index(items, LONG_AGO)
         self._bytes = sum(item.bytes for item in items)
-        self.unanswered.update(item.look_id for item in items)
+        self._owe(items)
         # A crash between the files and the ledger: they were accepted all the same.
         self._ledger("accepted", [f"{item.look_id} {item.bytes}" for item in items])

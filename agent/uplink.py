@@ -107,7 +107,8 @@ class Uplink:
         """What stands between the spool and the cloud, the broker's absence apart."""
         twin = f"another client uses the id {self._device}: two devices with one certificate?"
         contested = self._session.link.contested
-        found = (self._storage_problem, self._sending.problem, twin if contested else "")
+        refused = self._sending.problem if self._session.connected else ""
+        found = (self._storage_problem, refused, twin if contested else "")
         return tuple(problem for problem in found if problem)
 
     def step(self) -> None:

@@ -22,8 +22,9 @@ import numpy as np
 
 from agent.contract.codec import Look, encode_look
 from agent.journal import Journal
+from agent.making import CROP_MARGIN
 from agent.notebook import Note
-from agent.pipeline import CROP_MARGIN, Lane, Pipeline
+from agent.pipeline import Lane, Pipeline
 from agent.vision.engine import Engine, read_model
 from agent.vision.tracker import Tracker
 from agent.vision.types import Box, Frame, Image, Region

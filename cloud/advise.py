@@ -33,6 +33,10 @@ class Judged:
     margin: float
     verdict_label: str | None
     """None: none of the classes."""
+    fair: bool = True
+    """Its margin or chance alone decided that it was sent. Not so a sure answer that was asked
+    about because it was against the rest of its track, or about something strange: such are wrong
+    more often than others of the same margin."""
 
     @property
     def wrong(self) -> bool:
@@ -95,7 +99,7 @@ def _wanted(judged: Sequence[Judged], config: AdviceConfig) -> tuple[str, ...]:
 def _thresholds(judged: Sequence[Judged], config: AdviceConfig) -> dict[str, float]:
     by_class: dict[str, list[Judged]] = defaultdict(list)
     for item in judged:
-        if item.device_label:
+        if item.device_label and item.fair:
             by_class[item.device_label].append(item)
     found = {
         label: _threshold(items, config)

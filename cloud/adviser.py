@@ -10,6 +10,7 @@ from securesystemslib.signer import Signer
 from sqlalchemy.engine import Engine
 
 from agent.base.clock import Clock
+from agent.contract.config import Settings
 from agent.contract.messages import AdviceBody, Grant, Reported, from_json
 from agent.contract.topics import Topics
 from cloud.advise import Judged, differs, draw_up
@@ -28,6 +29,7 @@ RENEW_SHARE: Final = 0.5
 """Advice is issued again when so much of its life is over."""
 ACTIVE_S: Final = 3 * 86_400.0
 """A device that was heard so lately gets its share of the money."""
+BY_CHANCE: Final = ("audit", "wanted")
 PRICED_S: Final = 7 * 86_400.0
 """What a look costs is the mean of so long."""
 GROWTH: Final = 1.1
@@ -156,11 +158,20 @@ def judged_looks(reader: Engine, profile: str, config: CloudConfig) -> list[Judg
         UnavailableError: the database does not answer.
     """
     query = (
-        sa.select(looks.c.device_label, looks.c.margin, looks.c.label)
+        sa.select(
+            looks.c.device_label, looks.c.margin, looks.c.label, looks.c.reason, looks.c.audited
+        )
         .where(looks.c.profile == profile, looks.c.outcome.in_(("label", "none")))
         .order_by(looks.c.done_at.desc())
         .limit(config.advice.window)
     )
     with transaction(reader) as connection:
         rows = connection.execute(query).all()
-    return [Judged(row.device_label, row.margin, row.label) for row in rows]
+    usual = Settings().threshold
+    return [
+        Judged(
+            row.device_label, row.margin, row.label,
+            row.audited or row.reason in BY_CHANCE or row.margin < usual,
+        )
+        for row in rows
+    ]  # fmt: skip

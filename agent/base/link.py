@@ -93,7 +93,7 @@ class Link:
         self._seen = -1
         self._patient_until = 0.0
         self._ended = 0
-        """Reason code of the connection that ended last."""
+        """Reason code of the latest connection that was up and has ended."""
         self._up_at: float | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
@@ -191,7 +191,7 @@ class Link:
 
     def _one_connection(self) -> float:
         """Connect and serve until the connection ends; return how many seconds it held."""
-        self._ended, self._up_at, self._ear.heard = 0, None, ""
+        self._up_at, self._ear.heard = None, ""
         self._may_wait(CONNECT_S)
         self._guarded(self._connect_and_serve)
         self._hang_up()
@@ -285,7 +285,8 @@ class Link:
     def _on_disconnect(
         self, _client: mqtt.Client, _data: object, _flags: object, code: ReasonCode, _props: object
     ) -> None:
-        self._ended = code.value
+        if self._up_at is not None:
+            self._ended = code.value
         if code.value == TAKEN_OVER:
             self.contest()
             self._tell(f"lost: another client uses the id {self._plan.client_id}")
@@ -294,7 +295,8 @@ class Link:
             self._tell(f"lost: {self._ear.heard or code}")
 
     def _tell(self, problem: str) -> None:
-        """Log a problem when it is new; note it always."""
-        level = logging.DEBUG if problem == self.problem else logging.WARNING
+        """Log a problem when it is new and not our own doing; note it always."""
+        expected = problem == self.problem or self._stop.is_set()
+        level = logging.DEBUG if expected else logging.WARNING
         log.log(level, "broker_%s url=%s", problem.replace(": ", " "), self._plan.broker.url)
         self.problem = problem

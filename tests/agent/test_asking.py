@@ -138,6 +138,16 @@ def test_the_sharpest_view_is_sent_when_the_sighting_closes(tmp_path: Path) -> N
         assert not one.pipeline.holding
 
 
+def test_a_clear_view_stands_for_a_sighting_that_was_in_doubt_from_afar(tmp_path: Path) -> None:
+    with line(tmp_path, hold_s=60.0) as one:
+        for blur, margin in ((6.0, 25), (4.0, 25), (0.0, 255), (3.0, 255)):
+            one.see(sight(blur=blur, margin=margin))
+        one.pipeline.flush()
+        assert [look.meta.frame for look in one.looks] == [2]
+        assert one.looks[0].meta.margin == 1.0
+        assert 0.3 < one.looks[0].meta.worth < 0.9, "of all frames, not of this one"
+
+
 def test_a_long_sighting_is_asked_about_after_the_hold(tmp_path: Path) -> None:
     with line(tmp_path, hold_s=2.0) as one:
         for n in range(60):

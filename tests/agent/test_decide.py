@@ -158,3 +158,16 @@ def test_draws_for_audit_and_wanted_are_independent_numbers() -> None:
     ids = [an_id(n) for n in range(200)]
     assert any(draw(i, "audit") != draw(i, "wanted") for i in ids)
     assert all(0 <= draw(i, "audit") < 1 for i in ids)
+
+
+def test_a_sighting_once_in_doubt_stays_so_that_a_better_view_may_be_held() -> None:
+    record = Record()
+    assert ask(0.9, record=record) == "sure"
+    assert ask(0.1, record=record) == "uncertain"
+    assert ask(0.9, record=record) == "uncertain"
+
+
+def test_the_margin_of_a_sighting_is_the_mean_of_all_its_frames() -> None:
+    record = Record(frames=4, margins=3.0)
+    assert record.settled(replace(SURE, entropy=0.2)) == replace(SURE, margin=0.75, entropy=0.2)
+    assert Record().settled(SURE) == SURE

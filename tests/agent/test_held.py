@@ -55,11 +55,10 @@ def test_memory_is_bounded_and_the_oldest_goes_first_not_away() -> None:
     assert len(views) == MOST
 
 
-def test_merit_rises_with_sharpness_size_and_doubt() -> None:
-    assert merit(2.0, 40, 0.5) > merit(1.0, 40, 0.5)
-    assert merit(1.0, 50, 0.5) > merit(1.0, 40, 0.5)
-    assert merit(1.0, 40, 0.9) > merit(1.0, 40, 0.5)
-    assert merit(1.0, 64, 0.5) == merit(1.0, 500, 0.5)
+def test_merit_rises_with_sharpness_and_size() -> None:
+    assert merit(2.0, 40) > merit(1.0, 40)
+    assert merit(1.0, 50) > merit(1.0, 40)
+    assert merit(1.0, 64) == merit(1.0, 500)
 
 
 def test_a_view_knows_its_sighting() -> None:

@@ -49,6 +49,15 @@ def test_threshold_lies_above_the_last_bad_band() -> None:
     assert body.thresholds == {"a": 0.6}
 
 
+def test_sure_answers_that_were_asked_about_for_another_reason_move_no_threshold() -> None:
+    odd = [Judged("a", 0.95, "b", fair=False)] * 40
+    body = draw_up([*odd, *many(40, "a", "a", 0.95)], CONFIG)
+    assert body
+    assert body.thresholds == {}
+    assert body.confused == (("a", "b", 40),)
+    assert "a" in body.wanted
+
+
 def test_threshold_sinks_only_through_bands_that_are_proven_good() -> None:
     def good(label: str, *margins: float) -> list[Judged]:
         return [item for margin in margins for item in many(60, label, label, margin)]

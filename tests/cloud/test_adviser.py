@@ -9,18 +9,20 @@ from sqlalchemy.engine import Engine
 
 from agent.contract.messages import AdviceBody, Reported
 from agent.contract.topics import Topics
-from cloud.adviser import Adviser
+from cloud.adviser import Adviser, judged_looks
+from cloud.blobs import Blobs
 from cloud.config import CloudConfig
 from cloud.grant import GRANTED, MIN_LOOKS
 from cloud.keys import init_keys
 from cloud.label.answer import Usage
 from cloud.label.budget import NANO, Budget
 from cloud.orders import Orders
-from cloud.schema import devices
+from cloud.schema import devices, looks
 from cloud.sieve import Heard
 from cloud.store import Store
 from tests.cloud.conftest import config_for
-from tests.makers import NOW, FakeClock, an_id
+from tests.cloud.stocked import stock
+from tests.makers import NOW, FakeClock, an_id, look
 
 
 class Silent:
@@ -98,3 +100,21 @@ def test_grants_can_be_switched_off(engine: Engine, config: CloudConfig) -> None
     hear(engine, "cam-1")
     pay(engine, MIN_LOOKS, 0.001)
     assert adviser(engine, quiet, FakeClock()).step() == 0
+
+
+def test_only_doubt_and_chance_are_fair(engine: Engine, config: CloudConfig) -> None:
+    sent = {
+        0: look(0, margin=0.3),
+        1: look(1, margin=0.9),
+        2: look(2, margin=0.9, reason="audit"),
+        3: look(3, margin=0.9, audited=True, audit_share=0.1),
+        4: look(4, margin=0.9, reason="wanted"),
+    }
+    stock(engine, Blobs(config.objects), *sent.values())
+    with engine.begin() as connection:
+        for n, one in sent.items():
+            mine = looks.c.look_id == one.meta.look_id
+            values = {"outcome": "label", "label": f"{n}", "done_at": NOW + n}
+            connection.execute(looks.update().where(mine).values(**values))
+    judged = judged_looks(engine, "traffic-signs", config)
+    assert [item.verdict_label for item in judged if item.fair] == ["4", "3", "2", "0"]

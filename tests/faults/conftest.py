@@ -1,11 +1,12 @@
 """The fault catalogue's fixtures: which tests run, and the lines they print."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
 
 from tests.faults.case import Case
+from tests.faults.forks import Forks, Nursery
 
 CASE = pytest.StashKey[Case]()
 LINES = pytest.StashKey[list[str]]()
@@ -38,6 +39,13 @@ def case(request: pytest.FixtureRequest) -> Case:
     )
     request.node.stash[CASE] = found
     return found
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Agents and workers by fork; nothing is running yet."""
+    with Forks("agent") as agents, Forks("cloud") as workers:
+        yield Nursery(agents, workers)
 
 
 @pytest.hookimpl(wrapper=True)

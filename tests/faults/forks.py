@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, final
@@ -32,10 +33,8 @@ HURRIED: Mapping[str, Any] = {
 class Forks:
     """The process that forks, while entered; killing it is left to nobody."""
 
-    def __init__(self, package: str, constants: Mapping[str, Any] | None = None) -> None:
-        """Fork programs of a package; `constants` of modules, by full name, are changed in them."""
+    def __init__(self, package: str) -> None:
         self._package = package
-        self._constants = dict(constants or {})
         self._child: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> "Forks":
@@ -53,9 +52,15 @@ class Forks:
         self._child.communicate()  # end of its orders
         self._child = None
 
-    def program(self, *args: str, log: Path) -> "Fork":
-        """One program of the package; it can be killed and started again."""
-        return Fork(self, args, log, self._constants)
+    def program(self, *args: str, log: Path, constants: Mapping[str, Any]) -> "Fork":
+        """One program of the package; it can be killed and started again.
+
+        Args:
+            args: Of its command line.
+            log: Where its output goes.
+            constants: Of modules, by full name, to be changed in it.
+        """
+        return Fork(self, args, log, constants)
 
     def order(self, **order: Any) -> int:
         assert self._child
@@ -64,6 +69,14 @@ class Forks:
         self._child.stdin.write(json.dumps(order) + "\n")
         self._child.stdin.flush()
         return int(self._child.stdout.readline())
+
+
+@dataclass(frozen=True)
+class Nursery:
+    """Where programs come from."""
+
+    agents: Forks
+    workers: Forks
 
 
 @final
@@ -81,7 +94,10 @@ class Fork:
 
     def start(self, env: Mapping[str, str] | None = None) -> None:
         self.pid = self._forks.order(
-            args=self._args, env=dict(env or {}), log=str(self._log), constants=self._constants
+            args=self._args,
+            env=dict(env or {}),
+            log=str(self._log),
+            constants=dict(self._constants),
         )
 
     def stop(self, how: signal.Signals) -> int:

@@ -3,14 +3,15 @@
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from agent.alive import read_alive
 from agent.contract.ids import new_id
 from agent.spool_files import read_spool
 from cloud.demo.recount import rows_of
-from tests.faults.forks import HURRIED, Fork, Forks
+from tests.faults.forks import HURRIED, Fork, Nursery
 from tests.faults.oracle import LEDGER, Count, recount
 from tests.programs import Program, wait_for
 
@@ -58,29 +59,32 @@ class Stage:
     """Folders, files and programs of a run in `root`."""
 
     def __init__(
-        self, root: Path, broker: str, workers: Forks, agents: Forks | None, llm: str = ""
+        self, root: Path, broker: str, nursery: Nursery, llm: str = "", *, hurried: bool = False
     ) -> None:
         """Write both files.
 
         Args:
             root: A folder of this run's own.
             broker: Its address, or that of a proxy before it.
-            workers: Where they come from.
-            agents: Where they come from; None: each is started from nothing.
+            nursery: Where programs come from.
             llm: Address of a labeller; empty: nothing is labelled.
+            hurried: Whether waiting times are cut short. If not, each agent is started from
+                nothing, as in the field.
         """
         self.root = root
         self._broker = broker
         self._llm = llm
+        constants = HURRIED if hurried else {}
         agent = ("run", "--config", str(root / "device.toml"))
         self.agent: Program | Fork
-        if agents:
-            self.agent = agents.program(*agent, log=root / "agent.log")
+        if hurried:
+            self.agent = nursery.agents.program(*agent, log=root / "agent.log", constants=constants)
         else:
             self.agent = Program("agent", *agent, log=root / "agent.log")
-        self.worker = workers.program(
-            "run", "--config", str(root / "cloud.toml"), log=root / "worker.log"
-        )
+        self.worker = nursery.workers.program(
+            "run", "--config", str(root / "cloud.toml"), log=root / "worker.log",
+            constants=constants,
+        )  # fmt: skip
         words = {
             "root": root, "broker": broker, "labels": str(bool(llm)).lower(),
             "llm": llm or LLM_NOWHERE,
@@ -153,21 +157,11 @@ class Stage:
 
 
 @contextmanager
-def staged(root: Path, broker: str, llm: str = "", *, hurried: bool = False) -> Iterator[Stage]:
-    """A stage whose programs do not outlive it.
-
-    Args:
-        root: As of `Stage`.
-        broker: As of `Stage`.
-        llm: As of `Stage`.
-        hurried: Whether waiting times are cut short.
-    """
-    constants = HURRIED if hurried else {}
-    with Forks("cloud", constants) as workers, ExitStack() as entered:
-        agents = entered.enter_context(Forks("agent", constants)) if hurried else None
-        stage = Stage(root, broker, workers, agents, llm)
-        try:
-            yield stage
-        finally:
-            stage.agent.stop(signal.SIGKILL)
-            stage.worker.stop(signal.SIGKILL)
+def staged(*args: Any, **options: Any) -> Iterator[Stage]:
+    """A stage whose programs do not outlive it; arguments as of `Stage`."""
+    stage = Stage(*args, **options)
+    try:
+        yield stage
+    finally:
+        stage.agent.stop(signal.SIGKILL)
+        stage.worker.stop(signal.SIGKILL)

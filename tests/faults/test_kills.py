@@ -12,6 +12,7 @@ import pytest
 from agent.base.crash import EXIT_CODE
 from tests.conftest import Mosquitto
 from tests.faults.case import Case
+from tests.faults.forks import Nursery
 from tests.faults.oracle import judge
 from tests.faults.proxy import Proxy
 from tests.faults.stage import Stage, staged
@@ -54,9 +55,9 @@ def grows(number: Callable[[], int]) -> Callable[[], bool]:
 
 
 @pytest.mark.fault(1, cheap=True)
-def test_agent_killed(case: Case, tmp_path: Path, mosquitto: Mosquitto) -> None:
-    rng, kills, restarts = case.rng, few(case, 5, 15, 200), list[float]()
-    with staged(tmp_path, mosquitto.url) as stage:
+def test_agent_killed(case: Case, tmp_path: Path, mosquitto: Mosquitto, nursery: Nursery) -> None:
+    rng, kills, restarts = case.rng, few(case, 3, 15, 200), list[float]()
+    with staged(tmp_path, mosquitto.url, nursery) as stage:
         stage.worker.start()
         for _ in range(kills):
             kept, started = stage.fresh_look(), time.monotonic()
@@ -74,10 +75,10 @@ def test_agent_killed(case: Case, tmp_path: Path, mosquitto: Mosquitto) -> None:
 
 
 @pytest.mark.fault(1, cheap=True)
-def test_agent_dies_at(case: Case, tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_agent_dies_at(case: Case, tmp_path: Path, mosquitto: Mosquitto, nursery: Nursery) -> None:
     died: Counter[str] = Counter()
     rounds = few(case, 1, 2, 20)
-    with staged(tmp_path, mosquitto.url, hurried=hurried(case)) as stage:
+    with staged(tmp_path, mosquitto.url, nursery, hurried=hurried(case)) as stage:
         stage.worker.start()
         for number, point in enumerate(AGENT_POINTS * rounds):
             # Not always the first time it gets there.
@@ -90,11 +91,11 @@ def test_agent_dies_at(case: Case, tmp_path: Path, mosquitto: Mosquitto) -> None
 
 
 @pytest.mark.fault(2, cheap=True)
-def test_worker_killed(case: Case, tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_worker_killed(case: Case, tmp_path: Path, mosquitto: Mosquitto, nursery: Nursery) -> None:
     rng, kills = case.rng, few(case, 5, 15, 200)
     with (
         Proxy(mosquitto.port) as proxy,
-        staged(tmp_path, proxy.url, hurried=hurried(case)) as stage,
+        staged(tmp_path, proxy.url, nursery, hurried=hurried(case)) as stage,
     ):
         _, to_worker = proxy.tap()
         start_both(stage)
@@ -113,12 +114,12 @@ def test_worker_killed(case: Case, tmp_path: Path, mosquitto: Mosquitto) -> None
 
 
 @pytest.mark.fault(2, cheap=True)
-def test_worker_dies_at(case: Case, tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_worker_dies_at(case: Case, tmp_path: Path, mosquitto: Mosquitto, nursery: Nursery) -> None:
     died: Counter[str] = Counter()
     rounds = few(case, 1, 2, 20)
     with (
         Proxy(mosquitto.port) as proxy,
-        staged(tmp_path, proxy.url, hurried=hurried(case)) as stage,
+        staged(tmp_path, proxy.url, nursery, hurried=hurried(case)) as stage,
     ):
         _, to_worker = proxy.tap()
         start_both(stage)
@@ -138,11 +139,11 @@ def test_worker_dies_at(case: Case, tmp_path: Path, mosquitto: Mosquitto) -> Non
 
 
 @pytest.mark.fault(3, cheap=True)
-def test_broker_killed(case: Case, tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_broker_killed(case: Case, tmp_path: Path, mosquitto: Mosquitto, nursery: Nursery) -> None:
     rng, kills = case.rng, few(case, 2, 5, 50)
     with (
         Proxy(mosquitto.port) as proxy,
-        staged(tmp_path, proxy.url, hurried=hurried(case)) as stage,
+        staged(tmp_path, proxy.url, nursery, hurried=hurried(case)) as stage,
     ):
         from_agent, _ = proxy.tap()
         start_both(stage)
@@ -162,12 +163,14 @@ def test_broker_killed(case: Case, tmp_path: Path, mosquitto: Mosquitto) -> None
 
 
 @pytest.mark.fault(4)
-def test_everything_killed(case: Case, tmp_path: Path, mosquitto: Mosquitto) -> None:
+def test_everything_killed(
+    case: Case, tmp_path: Path, mosquitto: Mosquitto, nursery: Nursery
+) -> None:
     rng, recoveries, done = case.rng, list[float](), Counter[str]()
     with (
         LlmServer() as llm,
         Proxy(mosquitto.port) as proxy,
-        staged(tmp_path, proxy.url, llm.url, hurried=hurried(case)) as stage,
+        staged(tmp_path, proxy.url, nursery, llm.url, hurried=hurried(case)) as stage,
     ):
         faults = {
             "agent": lambda: again(stage.agent.stop, stage.agent.start, rng),

@@ -236,6 +236,7 @@ def test_a_day_of_looks_through_the_spool(
         spool.payload(due)
         spool.sent(due.look_id, LATER)
         spool.forget([due.look_id])
+        spool.answered([due.look_id])
     ratio = (written_bytes() - before) / payload
     grown = resident_bytes() - memory
     opened_files = open_files() - files
