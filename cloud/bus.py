@@ -64,7 +64,10 @@ class Bus:
         # Each is written by one thread alone.
         self._bytes_in = 0
         self._bytes_out = 0
+        self.arrived = 0
+        """Messages handed over so far."""
         self.overflowed = 0
+        """Messages that found no room."""
         self._up = threading.Event()
         plan = Plan(
             config, client_id, subscriptions, receive_maximum, QUEUED, session_s, manual_ack=True
@@ -173,5 +176,6 @@ class Bus:
             self.overflowed += 1
             self.ack([Arrived("", b"", mid, qos, connection)])
             return
+        self.arrived += 1
         self._bytes_in += len(payload)
         self._inbox.put(Arrived(name, payload, mid, qos, connection))

@@ -13,7 +13,6 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import Final
 
 from agent.base.backoff import delays
@@ -27,8 +26,9 @@ from agent.contract.topics import Channel, Topics
 from cloud.blobs import Blobs, ShardBuilder
 from cloud.bus import Arrived, Bus
 from cloud.config import IngestConfig
-from cloud.sieve import Bad, Heard, sift
-from cloud.store import NOWHERE, BadMessage, Store, StoredLook, TakenError
+from cloud.shards import LOOKS, QUARANTINE, add_look, clear_orphans, day_of, shard_name
+from cloud.sieve import Bad, Heard, claimed_id, sift
+from cloud.store import BadMessage, Store, StoredLook, TakenError
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +40,6 @@ RECEIPT_IDS: Final = 512
 KEPT_BYTES: Final = 128 * 1024
 """Most of a bad payload that is kept."""
 CONFLICT: Final = "conflict"
-LOOKS: Final = "looks"
-QUARANTINE: Final = "quarantine"
-DATE_LEVELS: Final = 3
 CHANNELS: Final[tuple[tuple[Channel, int], ...]] = (
     ("look", 1),
     ("status", 1),
@@ -61,6 +58,8 @@ class Batch:
     looks: dict[str, Look] = field(default_factory=dict)
     messages: dict[str, Arrived] = field(default_factory=dict)
     """What brought each of the looks."""
+    again: list[tuple[Look, Arrived]] = field(default_factory=list)
+    """Looks with the id of an earlier one of this batch."""
     heard: list[Heard] = field(default_factory=list)
     bad: list[tuple[Bad, Arrived]] = field(default_factory=list)
     aside: list[Bad] = field(default_factory=list)
@@ -130,14 +129,27 @@ class Ingest:
         waits = delays(*RETRY_S, random.Random(secrets.randbits(64)))  # noqa: S311 - jitter
         now = self._clock.now()
         shard_id = new_id(now, secrets.token_bytes(10))
+        poison: Exception | None = None
         while not stop.is_set():
             self.progress += 1
             try:
-                self.take(messages, shard_id, now)
+                if poison:
+                    self._put_aside(messages[0], shard_id, now, poison)
+                else:
+                    self.take(messages, shard_id, now)
             except UnavailableError as error:
                 log.log(logging.DEBUG if self.problem else logging.ERROR, "ingest_waits %s", error)
                 self.problem = str(error)
                 stop.wait(next(waits))
+            except Exception as error:  # the top of a thread: a bug that one message finds
+                if poison:
+                    raise
+                log.exception("ingest_failed messages=%d", len(messages))
+                if len(messages) > 1:
+                    for message in messages:
+                        self._persist([message], stop)
+                    return
+                poison = error
             else:
                 self.problem = ""
                 return
@@ -197,13 +209,20 @@ class Ingest:
             for number, message in enumerate(messages):
                 self.take([message], f"{shard_id}-{number}", now)
             return
-        message = messages[0]
-        log.error("message_refused topic=%s %s", message.topic, error)
+        self._put_aside(messages[0], shard_id, now, error)
+
+    def _put_aside(self, message: Arrived, shard_id: str, now: float, error: Exception) -> None:
+        """Dead-letter a message that can be read but not be dealt with."""
+        what = "" if isinstance(error, BadContentError) else f"{type(error).__name__}: "
+        reason = f"{what}{error}"[:300]
+        log.error("message_refused topic=%s %s", message.topic, reason)
+        try:
+            device, channel = self._topics.parse(message.topic)
+        except BadContentError:
+            device, channel = "", "event"
+        look_id = claimed_id(message.payload) if channel == "look" else ""
         batch = Batch(shard_id, now)
-        found = sift(self._topics, message.topic, message.payload)
-        device = found.meta.device if isinstance(found, Look) else getattr(found, "device", "")
-        look_id = found.meta.look_id if isinstance(found, Look) else ""
-        batch.bad.append((Bad(device, look_id, str(error)[:300]), message))
+        batch.bad.append((Bad(device, look_id, reason), message))
         self._write(batch)
         self.counters["quarantined"] += 1
         self._send_receipts(batch)
@@ -230,19 +249,18 @@ class Ingest:
         first = batch.looks.setdefault(look_id, look)
         if first is look:
             batch.messages[look_id] = message
-        elif first.sha256 == look.sha256:
-            batch.duplicates.append((look.meta.device, look_id))
         else:
-            batch.bad.append((conflict(look), message))
+            batch.again.append((look, message))
 
     def _set_known_aside(self, batch: Batch) -> None:
         known = self._store.known(list(batch.looks)) if batch.looks else {}
-        for look_id, digest in known.items():
-            look = batch.looks.pop(look_id)
-            if digest == look.sha256.hex():
-                batch.duplicates.append((look.meta.device, look_id))
+        kept = {look_id: look.sha256.hex() for look_id, look in batch.looks.items()} | known
+        found = [(batch.looks.pop(look_id), batch.messages[look_id]) for look_id in known]
+        for look, message in (*found, *batch.again):
+            if kept[look.meta.look_id] == look.sha256.hex():
+                batch.duplicates.append((look.meta.device, look.meta.look_id))
             else:
-                batch.bad.append((conflict(look), batch.messages[look_id]))
+                batch.bad.append((conflict(look), message))
 
     def _write(self, batch: Batch) -> tuple[list[StoredLook], list[BadMessage]]:
         shard = ShardBuilder(self._shard_name(LOOKS, batch))
@@ -280,7 +298,7 @@ class Ingest:
         )
 
     def _may_keep(self, device: str, now: float) -> bool:
-        key = (device, _day(now))
+        key = (device, day_of(now))
         if key not in self._quarantined:
             self._quarantined = {k: n for k, n in self._quarantined.items() if k[1] == key[1]}
             midnight = now - now % 86_400
@@ -322,43 +340,3 @@ def conflict(look: Look) -> Bad:
 def is_conflict(bad: Bad) -> bool:
     """Tell whether an id was taken, apart from all else that may be bad."""
     return bad.reason.startswith(CONFLICT)
-
-
-def clear_orphans(blobs: Blobs, store: Store, retention: str, writer: str) -> int:
-    """Delete shards of one writer that a crash left without rows; return how many.
-
-    Only of the newest days, and while the writer writes nothing.
-
-    Raises:
-        UnavailableError: storage does not answer.
-    """
-    prefixes = [f"{kind}/{retention}" for kind in (LOOKS, QUARANTINE)]
-    names = [
-        name
-        for prefix in prefixes
-        for name in blobs.newest(prefix, DATE_LEVELS)
-        if name.rpartition("/")[2].startswith(f"{writer}.")
-    ]
-    orphans = sorted(set(names) - store.shards(names))
-    blobs.delete(orphans)
-    return len(orphans)
-
-
-def add_look(shard: ShardBuilder, look: Look, received_at: float) -> StoredLook:
-    """Append a look to a shard and return the row that will tell where it lies."""
-    meta = look.meta
-    picture = shard.add(f"{meta.look_id}.jpg", look.jpeg, received_at)
-    shard.add(f"{meta.look_id}.json", to_json(meta), received_at)
-    context = NOWHERE
-    if look.context:
-        context = shard.add(f"{meta.look_id}.context.jpg", look.context, received_at)
-    return StoredLook(meta, look.sha256.hex(), picture, context, received_at)
-
-
-def shard_name(kind: str, retention: str, now: float, writer: str, shard_id: str) -> str:
-    """Return the name of a shard: kinds, retention classes and days are folders."""
-    return f"{kind}/{retention}/{_day(now)}/{writer}.{shard_id}.tar"
-
-
-def _day(now: float) -> str:
-    return datetime.fromtimestamp(now, timezone.utc).strftime("%Y/%m/%d")

@@ -18,8 +18,9 @@ from agent.contract.errors import BadContentError
 from agent.contract.ids import new_id
 from agent.contract.topics import Topics
 from cloud.blobs import Blobs, ShardBuilder
-from cloud.ingest import LOOKS, add_look, clear_orphans, conflict, shard_name
+from cloud.ingest import conflict
 from cloud.quarantine import Kept, Quarantine
+from cloud.shards import LOOKS, add_look, clear_orphans, shard_name
 from cloud.sieve import Bad, sift
 from cloud.store import Store, TakenError
 
