@@ -90,6 +90,11 @@ class Bus:
         """Number of the connection, counted from 1."""
         return self.link.connections
 
+    @property
+    def held_bytes(self) -> int:
+        """How large the messages are that arrived and were not taken."""
+        return self._bytes_in - self._bytes_out
+
     def start(self) -> None:
         """Connect in the background and keep trying."""
         self.link.start()
@@ -163,8 +168,7 @@ class Bus:
 
     def _on_message(self, topic: bytes, payload: bytes, mid: int, qos: int) -> None:
         full = (
-            self._inbox.qsize() >= self._inbox_limit
-            or self._bytes_in - self._bytes_out + len(payload) > INBOX_BYTES
+            self._inbox.qsize() >= self._inbox_limit or self.held_bytes + len(payload) > INBOX_BYTES
         )
         try:
             name = topic.decode()
