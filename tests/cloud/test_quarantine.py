@@ -217,7 +217,7 @@ class Line:
     def __call__(self, *args: object, code: int = 0) -> str:
         found, out, err = self._call("quarantine", *args, "--state-dir", self.root)
         assert found == code, err
-        return out + err
+        return err if code else out
 
 
 @pytest.fixture
@@ -231,6 +231,7 @@ def line(
     taking.take(b"garbage [red] \x1b[31m")
     taking.take(b"\x00" * 200_000, device="cam-2")
     engine.dispose()
+    capsys.readouterr()
     monkeypatch.setenv("COLUMNS", "80")
 
     def call(*args: object) -> tuple[int, str, str]:
