@@ -15,11 +15,13 @@ from typing import Final
 from agent.base.backoff import delays
 from agent.base.clock import Clock
 from agent.base.crash import crash_point
-from agent.contract.codec import decode_look
-from agent.contract.errors import BadContentError
+from agent.contract.codec import Look, decode_look
+from agent.contract.errors import BadContentError, UnavailableError
 from agent.fitting import fitted
+from agent.packet_limit import PacketLimit
 from agent.session import Acked, Session
-from agent.spool import Spool, SpoolItem
+from agent.spool import Spool
+from agent.spool_index import SpoolItem
 
 log = logging.getLogger(__name__)
 
@@ -29,18 +31,15 @@ WINDOW: Final = 64
 """Looks sent and not yet receipted, at most."""
 PATIENCE_S: Final = 60.0
 """A look without receipt keeps its place in the window no longer: another one may try."""
+DOUBLINGS: Final = 5
 REFUSED_S: Final = (5.0, 60.0)
 """Pause after the broker refused a look."""
+HELD_S: Final = 600.0
+"""A look that cannot be sent as things are is tried again after so long."""
 SILENT_S: Final = 120.0
 """Without a receipt for so long, somebody should know."""
 TOPIC_BYTES: Final = 200
 """Room for topic and headers below the broker's packet limit."""
-SUSPECT_BYTES: Final = 8 * 1024
-"""Looks above it are suspected when a connection ends without a reason, or one gets no receipt."""
-LIMIT_KEPT_S: Final = 3_600.0
-"""A limit that no broker has announced is believed for so long."""
-OVERTAKEN: Final = 3
-"""Later looks that got a receipt before a large one is held for too large."""
 SIZE_REASONS: Final = ("too large", "too long")
 NOT_TAKEN: Final = {
     "subscribers": "nobody in the cloud listens for looks: does the worker run, with this prefix?",
@@ -66,10 +65,17 @@ class Sending:
     """Sends looks from the spool. Belongs to the uplink's thread."""
 
     def __init__(
-        self, session: Session, topic: str, spool: Spool, clock: Clock, rng: random.Random
+        self,
+        session: Session,
+        device: str,
+        topic: str,
+        spool: Spool,
+        clock: Clock,
+        rng: random.Random,
     ) -> None:
-        """Send to `topic`; `rng` spreads pauses."""
+        """Send looks of `device` to `topic`; `rng` spreads pauses."""
         self._session = session
+        self._device = device
         self._topic = topic
         self._spool = spool
         self._clock = clock
@@ -80,9 +86,10 @@ class Sending:
         self._window = WINDOW // 8
         self._pauses = self._fresh_pauses()
         self._resume_at = 0.0
-        self._limit: int | None = None
-        """Bytes of a packet that this broker takes, as far as we found out ourselves."""
-        self._limit_until = 0.0
+        self._limit = PacketLimit()
+        self._held: dict[str, str] = {}
+        """Looks passed over, and why."""
+        self._turn = False
         self._refused = ""
         self._waiting_since: float | None = None
         """Since when no receipt has come for what was sent."""
@@ -92,9 +99,13 @@ class Sending:
     def problem(self) -> str:
         """What keeps looks from the cloud, while connected; empty: nothing."""
         since = self._waiting_since
-        if not self._refused and since is not None and self._clock.monotonic() - since > SILENT_S:
+        if self._refused:
+            return self._refused
+        if since is not None and self._clock.monotonic() - since > SILENT_S:
             return "no receipts, though the broker takes our looks: does the cloud worker run?"
-        return self._refused
+        if self._held:
+            return f"{len(self._held)} looks are held back: {next(iter(self._held.values()))}"
+        return ""
 
     def step(self) -> None:
         """Send what is due, as far as there is room."""
@@ -111,12 +122,14 @@ class Sending:
         """Choose what goes now, and tell what is live.
 
         Live looks go first, and the backlog never has more than half of what may be on the wire,
-        so that they need not queue behind it; one place is the backlog's own, however many come.
+        so that they need not queue behind it; one place is the backlog's own, however many come,
+        and where there is only one, they take turns.
         """
         places = min(self._window - len(self._awaited), self._session.room)
         old = sum(not sent.is_live for sent in self._on_wire.values())
         backlog = self._spool.backlog(min(places, max(1, self._session.in_flight // 2) - old), now)
-        kept = 1 if backlog and not old else 0
+        self._turn = not self._turn
+        kept = 1 if backlog and not old and (places > 1 or self._turn) else 0
         live = self._spool.live(places - kept, now)
         return [*((i, True) for i in live), *((i, False) for i in backlog)][: max(0, places)]
 
@@ -124,7 +137,9 @@ class Sending:
         """Begin anew on a fresh connection; what was on its way may be lost."""
         now = self._clock.monotonic()
         if self._on_wire:
-            self._suspect(max(a.size for a in self._on_wire.values()), now)
+            largest = max(sent.size for sent in self._on_wire.values())
+            too_large = self._session.link.too_large
+            (self._limit.refused if too_large else self._limit.broke)(largest, now)
         # Receipts of what the broker has may be on their way; of the rest none can come.
         self._spool.hasten(now + AFTER_RECONNECT_S)
         for sent in self._on_wire.values():
@@ -132,6 +147,7 @@ class Sending:
         self._awaited.clear()
         self._on_wire.clear()
         self._refused, self._waiting_since = "", None
+        self._held.clear()
 
     def acked(self, ack: Acked) -> bool:
         """Take the broker's word on a message; False where it was no look of ours."""
@@ -144,7 +160,7 @@ class Sending:
         now = self._clock.monotonic()
         self._awaited.pop(sent.item.look_id, None)
         if any(words in ack.reason.lower() for words in SIZE_REASONS):
-            self._learn(sent.size // 2, now)
+            self._limit.refused(sent.size, now)
             self._spool.sent(sent.item.look_id, now, -1)
             return True
         if now >= self._resume_at:  # those sent with it are refused with it: one pause for all
@@ -162,6 +178,7 @@ class Sending:
         ids = tuple(look_ids)
         for look_id in ids:
             self._awaited.pop(look_id, None)
+            self._held.pop(look_id, None)
         self.receipts += len(ids)
         self._window = min(WINDOW, self._window + len(ids))
         self._waiting_since = self._clock.monotonic() if self._awaited else None
@@ -174,11 +191,12 @@ class Sending:
         if mid is None:
             return False
         crash_point("uplink-after-publish")
-        due_at = now + min(RESEND_S[1], RESEND_S[0] * 2.0**item.attempts)
+        due_at = now + min(RESEND_S[1], RESEND_S[0] * 2 ** min(item.attempts, DOUBLINGS))
         until = min(due_at, now + PATIENCE_S)
         sent = Awaited(item, until, len(payload), self.receipts, is_live)
         self._awaited[item.look_id] = self._on_wire[mid] = sent
         self._spool.sent(item.look_id, due_at)
+        self._held.pop(item.look_id, None)
         if self._waiting_since is None:
             self._waiting_since = now
         return True
@@ -187,56 +205,49 @@ class Sending:
         late = [a for a in self._awaited.values() if a.until <= now]
         for sent in late:
             del self._awaited[sent.item.look_id]
-            if sent.size > SUSPECT_BYTES and self.receipts - sent.receipts >= OVERTAKEN:
-                self._learn(
-                    sent.size // 2, now
-                )  # others arrive: perhaps it is dropped for its size
+            self._limit.overtaken(sent.size, self.receipts - sent.receipts, now)
         if late:
             self._window = max(1, self._window // 2)
 
     def _payload(self, item: SpoolItem, now: float) -> bytes | None:
-        """Return a look's bytes, made to fit; None where it cannot be sent at all."""
-        payload = self._spool.payload(item)
+        """Return a look's bytes, made to fit; None where it cannot be sent now, or at all."""
+        try:
+            payload = self._spool.payload(item)
+        except UnavailableError as error:
+            self._hold_back(item, str(error), now)  # one bad block is no reason to stop the rest
+            return None
         if payload is None:
             return None
         try:
             look = decode_look(payload)
         except BadContentError as error:
             # The disk has spoilt it: sent, it would come to nothing, again and again.
-            self._set_aside(item, str(error))
+            log.warning("look_set_aside id=%s reason=%s", item.look_id, error)
+            self._spool.set_aside(item, str(error))
             return None
-        limit = self._limit_at(now)
+        if look.meta.device != self._device:
+            self._hold_back(item, f"made as {look.meta.device}, this device is {self._device}", now)
+            return None
+        return self._made_to_fit(item, look, payload, now)
+
+    def _made_to_fit(self, item: SpoolItem, look: Look, payload: bytes, now: float) -> bytes | None:
+        limit = self._limit.at(now, self._session.link.max_packet)
         if limit is None or len(payload) + TOPIC_BYTES <= limit:
             return payload
         smaller = fitted(look, limit - TOPIC_BYTES)
         if smaller is None:
-            self._set_aside(item, f"does not fit into the broker's {limit} bytes")
+            self._hold_back(item, f"the broker takes no more than {limit} bytes", now)
             return None
         log.info("look_shrunk id=%s from=%d to=%d", item.look_id, len(payload), len(smaller))
         self._spool.replace(item, smaller)
         return smaller
 
-    def _set_aside(self, item: SpoolItem, why: str) -> None:
-        log.warning("look_set_aside id=%s reason=%s", item.look_id, why)
-        self._spool.set_aside(item, why)
-
-    def _limit_at(self, now: float) -> int | None:
-        found = self._limit if now < self._limit_until else None
-        limits = [n for n in (found, self._session.link.max_packet) if n is not None]
-        return min(limits, default=None)
-
-    def _suspect(self, size: int, now: float) -> None:
-        """Conclude from a connection that ended while a packet of `size` bytes was on its way."""
-        if self._session.link.too_large:
-            self._learn(size // 2, now)
-        elif size > SUSPECT_BYTES:
-            # No reason was given, and a network ends connections too: only what is large anyway
-            # is made smaller, and never below what looks usually have.
-            self._learn(max(size // 2, SUSPECT_BYTES // 2 + TOPIC_BYTES), now)
-
-    def _learn(self, limit: int, now: float) -> None:
-        log.warning("packet_limit_found bytes=%d", limit)
-        self._limit, self._limit_until = limit, now + LIMIT_KEPT_S
+    def _hold_back(self, item: SpoolItem, why: str, now: float) -> None:
+        """Pass over a look that cannot be sent as things are; its file stays where it is."""
+        if item.look_id not in self._held:
+            log.warning("look_held_back id=%s reason=%s", item.look_id, why)
+        self._held[item.look_id] = why
+        self._spool.sent(item.look_id, now + HELD_S, 0)
 
     def _refuse(self, reason: str) -> None:
         found = [words for key, words in NOT_TAKEN.items() if key in reason.lower()]

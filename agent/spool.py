@@ -10,10 +10,8 @@ for `unlink` works where a database's DELETE does not.
 import logging
 import os
 import shutil
-import sqlite3
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -31,44 +29,15 @@ from agent.spool_files import (
     prune_bad,
     value_of,
 )
+from agent.spool_index import SpoolIndex, SpoolItem
 
 log = logging.getLogger(__name__)
 
-LIVE_S: Final = 30.0
-"""A look counts as live for so long after it was accepted."""
+CLEARED: Final = 8
+"""Looks evicted for one new one, at most, where the disk is short of space."""
 MOST_UNANSWERED: Final = 10_000
 LONG_AGO: Final = -1e18
 """Monotonic seconds: looks found at the start are backlog."""
-_TABLE: Final = """
-CREATE TABLE looks (
-  look_id TEXT PRIMARY KEY,
-  bytes INTEGER NOT NULL,
-  value INTEGER NOT NULL,
-  accepted_at REAL NOT NULL,
-  attempts INTEGER NOT NULL DEFAULT 0,
-  due_at REAL NOT NULL DEFAULT 0
-) WITHOUT ROWID;
-CREATE INDEX looks_value ON looks (value DESC, look_id);
-CREATE INDEX looks_accepted ON looks (accepted_at);
-"""
-_COLUMNS: Final = "look_id, bytes, value, attempts"
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolItem:
-    """One waiting look, as the index knows it."""
-
-    look_id: str
-    bytes: int
-    value: int
-    """What it is worth, in thousandths."""
-    attempts: int
-    """How often this process has sent it."""
-
-    @property
-    def name(self) -> FileName:
-        """Its file's name."""
-        return FileName(self.look_id, self.value)
 
 
 class Spool:
@@ -94,13 +63,12 @@ class Spool:
         self.set_asides = 0
         self.unanswered: set[str] = set()
         """Looks accepted, also by an earlier run that left them here, and not yet answered."""
-        self._db = sqlite3.connect(":memory:", check_same_thread=False)
-        self._db.executescript(_TABLE)
+        self._index = SpoolIndex()
         try:
             prepare_folder(folder)
             self._read_folder()
         except (OSError, BadContentError) as error:
-            self._db.close()
+            self._index.close()
             if isinstance(error, BadContentError):
                 raise
             raise UnavailableError(f"spool {folder}: {error}; check disk and owner") from error
@@ -117,41 +85,36 @@ class Spool:
                 it again is safe.
         """
         with storage("spool"), self._lock:
-            self._delete_left()
+            self._delete_left()  # where it cannot, the new looks may still find room
             written: list[SpoolItem] = []
             try:
                 for look in looks:
                     if item := self._write(look):
                         written.append(item)
+                        # At once, so that a better one of the same batch may take its place.
+                        self._index.add([item], self._clock.monotonic())
                         crash_point("spool-after-file")
-                if written:
+                accepted = [item for item in written if self._index.get(item.look_id)]
+                if accepted:
                     sync_folder(self._looks)
+                self._ledger("accepted", [f"{item.look_id} {item.bytes}" for item in accepted])
             except OSError:
-                self._bytes -= sum(item.bytes for item in written)
-                self._undeleted.update(self._path(item.name) for item in written)
+                self._drop([item for item in written if self._index.get(item.look_id)])
                 raise
-            self._ledger("accepted", [f"{item.look_id} {item.bytes}" for item in written])
             crash_point("spool-after-accept")
-            self._index(written, self._clock.monotonic())
-            self.accepted += len(written)
-            self._owe(written)
-            return [item.look_id for item in written]
+            self.accepted += len(accepted)
+            self._owe(accepted)
+            return [item.look_id for item in accepted]
 
     def live(self, limit: int, now: float) -> list[SpoolItem]:
         """Return looks of the last half minute that are due at monotonic `now`, in order."""
-        return self._due("accepted_at >= ? ORDER BY accepted_at, look_id", limit, now)
+        with self._lock:
+            return self._index.live(limit, now)
 
     def backlog(self, limit: int, now: float) -> list[SpoolItem]:
         """Return older looks that are due at monotonic `now`, the most valuable first."""
-        return self._due("accepted_at < ? ORDER BY value DESC, look_id", limit, now)
-
-    def _due(self, which: str, limit: int, now: float) -> list[SpoolItem]:
         with self._lock:
-            rows = self._db.execute(
-                f"SELECT {_COLUMNS} FROM looks WHERE due_at <= ? AND {which} LIMIT ?",  # noqa: S608
-                (now, now - LIVE_S, max(0, limit)),
-            )
-            return [SpoolItem(*row) for row in rows]
+            return self._index.backlog(limit, now)
 
     def payload(self, item: SpoolItem) -> bytes | None:
         """Return a look's bytes as sent; None where its file is gone (and forget it).
@@ -163,7 +126,7 @@ class Spool:
             try:
                 return self._path(item.name).read_bytes()
             except FileNotFoundError:
-                if self._item(item.look_id):
+                if self._index.get(item.look_id):
                     self._evicted(item.look_id, "somebody deleted its file")
                     self._remove([item])
                 return None
@@ -171,11 +134,11 @@ class Spool:
     def replace(self, item: SpoolItem, payload: bytes) -> None:
         """Put smaller bytes in a look's place: the broker would not take it as it was."""
         with storage("spool"), self._lock:
+            if self._index.get(item.look_id) is None:
+                return  # evicted meanwhile
             write_synced(self._path(item.name), payload)
             self._bytes += len(payload) - item.bytes
-            self._db.execute(
-                "UPDATE looks SET bytes = ? WHERE look_id = ?", (len(payload), item.look_id)
-            )
+            self._index.resize(item.look_id, len(payload))
 
     def set_aside(self, item: SpoolItem, why: str) -> None:
         """Take a look that cannot be sent out of the line; its file stays, as `ID.bad`."""
@@ -201,15 +164,12 @@ class Spool:
                 where only the time changes.
         """
         with self._lock:
-            self._db.execute(
-                "UPDATE looks SET attempts = attempts + ?, due_at = ? WHERE look_id = ?",
-                (attempts, due_at, look_id),
-            )
+            self._index.sent(look_id, due_at, attempts)
 
     def hasten(self, due_at: float) -> None:
         """Make every look due by `due_at` at the latest (after a reconnect)."""
         with self._lock:
-            self._db.execute("UPDATE looks SET due_at = ? WHERE due_at > ?", (due_at, due_at))
+            self._index.hasten(due_at)
 
     def forget(self, look_ids: Iterable[str]) -> int:
         """Delete looks that have their receipt. Returns how many were there.
@@ -220,39 +180,30 @@ class Spool:
         """
         with storage("spool"), self._lock:
             # Once each: a look that was sent twice may be receipted twice in one message.
-            known = [item for i in dict.fromkeys(look_ids) if (item := self._item(i))]
+            known = [item for i in dict.fromkeys(look_ids) if (item := self._index.get(i))]
             self._drop(known)
             self._ledger("receipted", [item.look_id for item in known])
-            self._delete_left()
+            if problem := self._delete_left():
+                raise problem
             return len(known)
 
     def totals(self) -> tuple[int, int]:
         """Return how many looks wait, and the bytes of their files."""
         with self._lock:
-            count = self._db.execute("SELECT COUNT(*) FROM looks").fetchone()[0]
-            return int(count), self._bytes
+            return self._index.count(), self._bytes
 
     def by_attempts(self) -> dict[int, int]:
-        """Return how many looks were sent how often without a receipt."""
+        """Return how many looks were sent how often without a receipt; 10: ten times or more."""
         with self._lock:
-            rows = self._db.execute("SELECT attempts, COUNT(*) FROM looks GROUP BY attempts")
-            return {int(attempts): int(count) for attempts, count in rows}
+            return self._index.by_attempts()
 
     def close(self) -> None:
         """Close the index."""
         with self._lock:
-            self._db.close()
+            self._index.close()
 
     def _path(self, name: FileName) -> Path:
         return self._looks / str(name)
-
-    def _index(self, items: Sequence[SpoolItem], accepted_at: float) -> None:
-        with self._db:
-            self._db.executemany(
-                "INSERT OR IGNORE INTO looks (look_id, bytes, value, accepted_at)"
-                " VALUES (?, ?, ?, ?)",
-                [(item.look_id, item.bytes, item.value, accepted_at) for item in items],
-            )
 
     def _owe(self, items: Sequence[SpoolItem]) -> None:
         """Note that these look for an answer; of too many the cloud seems to answer none."""
@@ -260,35 +211,36 @@ class Spool:
         while len(self.unanswered) > MOST_UNANSWERED:
             self.unanswered.pop()
 
-    def _item(self, look_id: str) -> SpoolItem | None:
-        row = self._db.execute(
-            f"SELECT {_COLUMNS} FROM looks WHERE look_id = ?",  # noqa: S608 - ours
-            (look_id,),
-        ).fetchone()
-        return SpoolItem(*row) if row else None
-
     def _write(self, look: Look) -> SpoolItem | None:
         payload = encode_look(look)
         item = SpoolItem(look.meta.look_id, len(payload), value_of(look), 0)
         if not self._make_room(item):
             self._evicted(item.look_id, "the spool is full of better ones")
             return None
-        write_synced(self._path(item.name), payload)
+        path = self._path(item.name)
+        self._undeleted.discard(path)
+        write_synced(path, payload)
         self._bytes += item.bytes
         return item
 
     def _make_room(self, new: SpoolItem) -> bool:
         """Evict the least valuable, the oldest of equals; False where the new look is that."""
-        while self._bytes + new.bytes > self._config.max_bytes or self._short_of_space():
-            lowest = self._db.execute(
-                f"SELECT {_COLUMNS} FROM looks ORDER BY value, look_id LIMIT 1"  # noqa: S608
-            ).fetchone()
-            if lowest is None or lowest[2] > new.value:
+        cleared = 0
+        while (over := self._bytes + new.bytes > self._config.max_bytes) or self._short_of_space():
+            lowest = self._index.lowest()
+            if lowest is None or lowest.value > new.value:
                 return False
-            item = SpoolItem(*lowest)
-            self._evicted(item.look_id, "the spool is full")
-            self._remove([item])
+            if not over and (cleared == CLEARED or not self._would_help(new)):
+                return False  # others have filled the disk: our looks are not the remedy
+            self._evicted(lowest.look_id, "the spool is full")
+            self._remove([lowest])
+            cleared += 1
         return True
+
+    def _would_help(self, new: SpoolItem) -> bool:
+        """Tell whether evicting all that is worth less would free the space that is short."""
+        free = shutil.disk_usage(self._looks).free
+        return free + self._index.bytes_worth(new.value) >= self._config.min_free_bytes
 
     def _evicted(self, look_id: str, why: str) -> None:
         self._ledger("evicted", [look_id])
@@ -306,18 +258,22 @@ class Spool:
 
     def _drop(self, items: Sequence[SpoolItem]) -> None:
         """Take looks out of the line; their files are deleted as soon as the disk does it."""
-        with self._db:
-            self._db.executemany(
-                "DELETE FROM looks WHERE look_id = ?", [(item.look_id,) for item in items]
-            )
+        self._index.drop(items)
         for item in items:
             self._undeleted.add(self._path(item.name))
             self._bytes -= item.bytes
 
-    def _delete_left(self) -> None:
+    def _delete_left(self) -> OSError | None:
+        """Delete the files of forgotten looks; return what kept one of them, if anything did."""
+        problem = None
         for path in tuple(self._undeleted):
-            path.unlink(missing_ok=True)
-            self._undeleted.discard(path)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                problem = error
+            else:
+                self._undeleted.discard(path)
+        return problem
 
     def _ledger(self, word: str, items: Sequence[str]) -> None:
         if not self._config.ledger or not items:
@@ -328,10 +284,14 @@ class Spool:
             os.fsync(file.fileno())
 
     def _read_folder(self) -> None:
-        items = [SpoolItem(name.look_id, size, name.value, 0) for name, size in
-                 find_looks(self._looks)]  # fmt: skip
+        found: dict[str, SpoolItem] = {}
+        for name, size in find_looks(self._looks):
+            item = found.setdefault(name.look_id, SpoolItem(name.look_id, size, name.value, 0))
+            if item.name != name:  # one id twice: somebody copied files
+                self._undeleted.add(self._path(name))
+        items = list(found.values())
         prune_bad(self._looks)
-        self._index(items, LONG_AGO)
+        self._index.add(items, LONG_AGO)
         self._bytes = sum(item.bytes for item in items)
         self._owe(items)
         # A crash between the files and the ledger: they were accepted all the same.

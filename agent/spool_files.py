@@ -51,7 +51,7 @@ def prepare_folder(folder: Path) -> None:
     """
     looks, mark = folder / "looks", folder / FORMAT_FILE
     looks.mkdir(parents=True, exist_ok=True)
-    found = mark.read_text().strip() if mark.exists() else ""
+    found = mark.read_text(errors="replace").strip() if mark.exists() else ""
     if found == str(FORMAT):
         return
     if found:
@@ -74,7 +74,7 @@ def find_looks(looks: Path) -> Iterator[tuple[FileName, int]]:
             name = _NAME.match(entry.name)
             if entry.name.endswith(".tmp"):
                 _clear(Path(entry.path))
-            elif not name:
+            elif not name or not entry.is_file(follow_symlinks=False):
                 if not entry.name.endswith(BAD_SUFFIX):
                     log.warning("spool_stranger file=%s: left alone", entry.path)
             elif (size := entry.stat().st_size) == 0:
@@ -108,7 +108,8 @@ def read_spool(folder: Path) -> list[WaitingLook]:
     try:
         with os.scandir(looks) as entries:
             for entry in entries:
-                if match := _NAME.match(entry.name):
+                match = _NAME.match(entry.name)
+                if match and entry.is_file(follow_symlinks=False):
                     with suppress(FileNotFoundError):  # receipted meanwhile
                         name = FileName(match[1], int(match[2]))
                         found.append(WaitingLook(name, entry.stat().st_size))

@@ -74,7 +74,7 @@ class Uplink:
         self._clock = clock
         self._device = reports.device
         look_topic = topics.of(reports.device, "look")
-        self._sending = Sending(session, look_topic, spool, clock, rng)
+        self._sending = Sending(session, reports.device, look_topic, spool, clock, rng)
         self._events: dict[int, Note] = {}
         self._connections = 0
         self._last_status: Status | None = None
@@ -178,8 +178,8 @@ class Uplink:
             log.error("device_id_used_twice device=%s", self._device)
 
     def _on_receipt(self, receipt: Receipt) -> None:
-        ids = (*receipt.look_ids, *receipt.quarantined)
-        self.receipted += self._sending.receipted(ids)
+        self.receipted += self._sending.receipted(receipt.look_ids)
+        self._sending.receipted(receipt.quarantined)
         if receipt.quarantined:
             self._spool.answered(receipt.quarantined)
             log.warning("looks_quarantined ids=%s", ",".join(receipt.quarantined))
@@ -198,9 +198,13 @@ class Uplink:
 
     def _send_events(self) -> None:
         waiting = {n.sighting_id for n in self._events.values()}
+        # Thousands may have gathered while the broker was away: looks need not queue behind them.
+        most = max(1, self._session.in_flight // 4)
         for note in self._notebook.outbox(EVENTS):
-            if note.sighting_id in waiting or self._session.room <= 0:
+            if note.sighting_id in waiting:
                 continue
+            if len(self._events) >= most or self._session.room <= 0:
+                return
             mid = self._publish("event", to_json(event_of(note, self._device)))
             if mid is None:
                 return

@@ -120,7 +120,7 @@ class Day:
             self.clock,
         )
         session = cast("Session", self.wire)
-        self.sending = Sending(session, "look", self.spool, self.clock, random.Random(1))
+        self.sending = Sending(session, "cam-1", "look", self.spool, self.clock, random.Random(1))
 
     def run(self) -> None:
         """Live the day, and a little longer until all has arrived."""

@@ -13,18 +13,18 @@ import pytest
 from agent.contract.codec import Look, decode_look, encode_look
 from agent.contract.config import SpoolConfig
 from agent.contract.messages import ScoredLabel
+from agent.packet_limit import OVERTAKEN, SUSPECT_BYTES
 from agent.sending import (
     AFTER_RECONNECT_S,
-    OVERTAKEN,
     REFUSED_S,
     RESEND_S,
-    SUSPECT_BYTES,
     TOPIC_BYTES,
     WINDOW,
     Sending,
 )
 from agent.session import Acked, Session
-from agent.spool import LIVE_S, Spool
+from agent.spool import Spool
+from agent.spool_index import LIVE_S
 from tests.makers import FakeClock, an_id, look, meta
 
 
@@ -55,7 +55,7 @@ class Bench:
         self.spool = Spool(folder, SpoolConfig(min_free_bytes=0), self.clock)
         self.broker = Broker()
         session = cast("Session", self.broker)
-        self.sending = Sending(session, "looks", self.spool, self.clock, random.Random(1))
+        self.sending = Sending(session, "cam-1", "looks", self.spool, self.clock, random.Random(1))
 
     def step(self, seconds: float = 0.0) -> list[str]:
         """Let time pass and send; return what was sent."""
@@ -188,12 +188,70 @@ def test_over_the_announced_limit_a_look_is_made_to_fit(bench: Bench) -> None:
     assert bench.broker.sent[2] == shrunk, "the same bytes, or the cloud would see a conflict"
 
 
-def test_what_cannot_be_made_to_fit_is_set_aside_and_the_others_go(bench: Bench) -> None:
+def test_what_cannot_be_made_to_fit_is_held_back_and_the_others_go(bench: Bench) -> None:
     many = tuple(ScoredLabel(label=f"{n} {'long ' * 20}", score=0.1) for n in range(10))
     bench.spool.put([look(1, top=many), look(2)])
     bench.broker.link.max_packet = len(encode_look(look(2))) + TOPIC_BYTES
     assert bench.step() == [an_id(2)]
-    assert (bench.spool.set_asides, bench.spool.evicted) == (1, 1)
+    assert "1 looks are held back: the broker takes no more than" in bench.sending.problem
+    assert (bench.spool.totals()[0], bench.spool.evicted) == (2, 0), "nothing is given up"
+    bench.broker.link.max_packet = None
+    bench.sending.reconnected()
+    assert an_id(1) in bench.step(AFTER_RECONNECT_S), "another broker may take it"
+    assert "held back" not in bench.sending.problem
+
+
+def test_looks_of_another_device_are_held_back(bench: Bench) -> None:
+    bench.spool.put([look(1, device="cam-9"), look(2)])
+    assert bench.step() == [an_id(2)]
+    assert "made as cam-9, this device is cam-1" in bench.sending.problem
+
+
+def test_a_file_that_cannot_be_read_holds_up_nobody(bench: Bench, tmp_path: Path) -> None:
+    bench.spool.put([look(1), look(2)])
+    path = next((tmp_path / "looks").glob(f"{an_id(1)}.*"))
+    path.unlink()
+    path.mkdir()  # reading it fails, also for root
+    assert bench.step() == [an_id(2)]
+    assert "Is a directory" in bench.sending.problem
+
+
+def test_looks_that_nobody_receipts_do_not_keep_the_others_waiting(bench: Bench) -> None:
+    bench.broker.in_flight = bench.broker.room = 8
+    unwanted = {an_id(n) for n in range(12)}
+    bench.spool.put([look(n, worth=1.0) for n in range(12)])
+    bench.spool.put([look(n, worth=0.4) for n in range(100, 200)])
+    delivered = set()
+    for second in range(3_600):
+        if second % 120 == 0:
+            bench.spool.put([look(1_000 + second, worth=0.5)])
+        for look_id in bench.acked_step(1.0):
+            if look_id not in unwanted:
+                bench.sending.receipted([look_id])
+                delivered.add(look_id)
+    assert len(delivered) == 100 + 3_600 // 120
+
+
+def test_with_one_place_live_looks_and_backlog_take_turns(bench: Bench) -> None:
+    bench.broker.in_flight = bench.broker.room = 1
+    bench.spool.put([look(n) for n in range(50)])
+    bench.clock.pass_(LIVE_S + 1)
+    bench.spool.put([look(n) for n in range(100, 103)])
+    sent = []
+    for _ in range(10):
+        done = bench.acked_step(0.1)
+        bench.sending.receipted(done)
+        sent += done
+    assert {an_id(100), an_id(101), an_id(102)} < set(sent)
+    assert len(sent) == 10
+
+
+def test_a_look_may_be_sent_a_thousand_times(bench: Bench) -> None:
+    bench.spool.put([look(1)])
+    for _ in range(1_100):
+        bench.acked_step(RESEND_S[1])
+    assert bench.broker.ids.count(an_id(1)) == 1_100
+    assert bench.spool.by_attempts() == {10: 1}
 
 
 def test_a_broker_that_calls_a_look_too_large_is_sent_smaller_ones(bench: Bench) -> None:

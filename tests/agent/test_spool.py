@@ -1,6 +1,7 @@
 import contextlib
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,8 +12,9 @@ import pytest
 from agent.contract.codec import decode_look, encode_look
 from agent.contract.config import SpoolConfig
 from agent.contract.errors import BadContentError, UnavailableError
-from agent.spool import LIVE_S, Spool, SpoolItem
+from agent.spool import CLEARED, Spool
 from agent.spool_files import read_look, read_spool
+from agent.spool_index import LIVE_S, SpoolItem
 from tests.makers import FakeClock, an_id, look
 
 ROOMY = SpoolConfig(min_free_bytes=0, ledger=True)
@@ -110,6 +112,58 @@ def test_the_bound_holds_and_the_least_valuable_go_first(tmp_path: Path) -> None
     assert kept.count(1.0) == len(range(0, total, 10))
     assert (tmp_path / "ledger.log").read_text().count("evicted") == spool.evicted
     spool.close()
+
+
+def test_a_better_look_of_the_same_batch_takes_anothers_place(tmp_path: Path) -> None:
+    size = len(encode_look(look(1)))
+    spool = opened(tmp_path, SpoolConfig(max_bytes=100_000, min_free_bytes=0))
+    full = 100_000 // size
+    spool.put([look(n, worth=0.5) for n in range(full)])
+    batch = [look(1_000 + n, worth=0.6 + n / 1_000) for n in range(3 * full)]
+    assert len(spool.put(batch)) < 2 * full
+    left = sorted(item.value for item in spool.backlog(10**6, LATER))
+    best = sorted((600 + n for n in range(3 * full)), reverse=True)[: len(left)]
+    assert left == best[::-1], "the best of them all"
+    spool.close()
+
+
+def test_a_disk_that_others_fill_costs_no_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = SpoolConfig(min_free_bytes=64 * 1024 * 1024)
+    spool = opened(tmp_path, config)
+    spool.put([look(n, worth=0.5) for n in range(50)])
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1_000_000))
+    assert spool.put([look(99, worth=1.0)]) == [], "all of ours would not bring it"
+    assert spool.totals()[0] == 50
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=64 * 1024 * 1024 - 9))
+    assert spool.put([look(98, worth=1.0)]) == []
+    assert spool.totals()[0] == 50 - CLEARED, "a few at a time: it may take a while to tell"
+    spool.close()
+
+
+def test_odd_things_in_the_folder_are_left_alone(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    spool.put([look(1, worth=0.9), look(2)])
+    spool.close()
+    looks = tmp_path / "looks"
+    (looks / f"{an_id(3)}.1000.look").mkdir()
+    (looks / f"{an_id(4)}.1000.look").symlink_to("nowhere")
+    (looks / "README").write_text("hands off")
+    (looks / f"{an_id(1)}.0100.look").write_bytes(encode_look(look(1)))
+    (tmp_path / "format").write_bytes(b"2\n")
+    again = opened(tmp_path)
+    assert set(ids(due(again, 9, LATER))) == {an_id(1), an_id(2)}
+    assert len(read_spool(tmp_path)) == 3
+    again.forget([an_id(1), an_id(2)])
+    assert again.totals() == (0, 0)
+    assert read_spool(tmp_path) == []
+    assert len(files(tmp_path)) == 3
+    again.close()
+    (tmp_path / "format").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadContentError, match="format"):
+        opened(tmp_path)
 
 
 def test_a_file_that_cannot_be_written_is_not_accepted(tmp_path: Path) -> None:
