@@ -92,7 +92,7 @@ class LookMeta(Message):
     """What the device reckons the look to be worth; an audited one is worth 1, for a sample with
     holes proves nothing. The least are evicted first where there is no room for all."""
     sighting_label: Label | None = None
-    """The device's answer to the sighting as a whole when it asked; None: not told."""
+    """The device's answer to the sighting, so far, when it asked; None: not told."""
     audit_share: Score = 0.0
     """The chance with which this sighting was drawn for the audit; 0: it could not be."""
     audited: bool = False
