@@ -58,13 +58,15 @@ def daily(
 
     Args:
         per_day: Tokens a day, >= 0.
-        level: Level saved by an earlier run, cut to the capacity; None: full.
+        level: Level saved by an earlier run, cut to the capacity, debts and all; None: full, but
+            with no more than a day's ration.
         now: Monotonic seconds.
-        unit: Tokens of one look, for which there must be room, with a reserve or without.
+        unit: Tokens of one look, for which there is room, with a reserve or without, however
+            small the ration: it is saved up for, over days if need be. Of none there is none.
         reserve_share: Part of it that is kept for audits, 0..1.
     """
-    capacity = max(per_day * BURST_SHARE, min(per_day, unit))
-    start = capacity if level is None else min(max(level, 0.0), capacity)
+    capacity = max(per_day * BURST_SHARE, unit) if per_day > 0 else 0.0
+    start = min(capacity, per_day if level is None else level)
     wanted = max(unit, capacity * reserve_share) if reserve_share > 0 else 0.0
     return Bucket(start, capacity, per_day / DAY_S, now, min(wanted, max(0.0, capacity - unit)))
 
@@ -79,6 +81,14 @@ class Budget:
     money: Bucket | None = None
     """US dollars; None: nobody has said what a look costs."""
     usd_per_look: float = 0.0
+    usd_before: float | None = None
+    """Dollars that were left when a look last had a price; None: it has one, or never had."""
+
+    @property
+    def levels(self) -> tuple[float, float, float | None]:
+        """Looks, bytes and dollars left, to be saved."""
+        usd = self.money.level if self.money else self.usd_before
+        return self.looks.level, self.size.level, usd
 
     def affords(self, size: int, now: float) -> bool:
         """Tell whether one more look of `size` bytes fits now, audits aside."""

@@ -120,7 +120,14 @@ class Notebook:
 
     def remember(self, **facts: Any) -> None:  # noqa: ANN401 - JSON is any
         """Store values; when this returns they are on disk."""
-        with storage("notebook"), self._lock, self._writing("FULL"):
+        self._put(facts, "FULL")
+
+    def jot(self, **facts: Any) -> None:  # noqa: ANN401 - JSON is any
+        """Store values without a sync: a killed process loses none, a power cut may."""
+        self._put(facts, "NORMAL")
+
+    def _put(self, facts: dict[str, Any], synchronous: Literal["FULL", "NORMAL"]) -> None:
+        with storage("notebook"), self._lock, self._writing(synchronous):
             self._db.executemany(
                 "INSERT OR REPLACE INTO facts (name, value) VALUES (?, ?)",
                 [(name, json.dumps(value)) for name, value in facts.items()],

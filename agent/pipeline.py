@@ -109,8 +109,7 @@ class Pipeline:
     @property
     def levels(self) -> Levels:
         """Looks, bytes and dollars left in the budget, to be saved."""
-        budget = self._basis.budget
-        return budget.looks.level, budget.size.level, budget.money.level if budget.money else None
+        return self._basis.budget.levels
 
     @property
     def memory(self) -> dict[str, Any]:

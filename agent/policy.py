@@ -9,7 +9,7 @@ from agent.contract.config import Limits, Settings, held_threshold
 from agent.contract.manifest import ModelManifest
 from agent.contract.messages import AdviceBody, Grant
 from agent.contract.profile import Profile
-from agent.decide import Policy
+from agent.decide import TYPICAL_LOOK_BYTES, Policy
 
 
 def policy_of(
@@ -87,7 +87,8 @@ def budget_of(ration: Ration, levels: Levels, now: float) -> Budget:
     reserve, grant = RESERVE_SHARE if ration.audits else 0.0, ration.grant
     return Budget(
         daily(ration.looks, looks, now, reserve_share=reserve),
-        daily(ration.size, size, now, reserve_share=reserve),
+        daily(ration.size, size, now, TYPICAL_LOOK_BYTES, reserve),
         daily(grant.usd_per_day, usd, now, grant.usd_per_look, reserve) if grant else None,
         grant.usd_per_look if grant else 0.0,
+        None if grant else usd,
     )

@@ -97,12 +97,13 @@ class Adviser:
         grant = self._grant() if signer and self._config.advice.grants else None
         for profile, names in self._devices().items() if signer else ():
             judged = judged_looks(self._reader, profile, self._config)
-            body = granted(draw_up(judged, self._config.advice), grant)
-            if body is None:
-                continue
+            drawn_up = draw_up(judged, self._config.advice)
             last = {o.device: o for o in self._orders.all("advice")}
             for device in names:
-                if signer and self._is_news(body, last.get(device)):
+                order = last.get(device)
+                before = AdviceBody.model_validate(order.body).grant if order else None
+                body = granted(drawn_up, grant, before)
+                if signer and body and self._is_news(body, order):
                     self._issue(device, body, signer)
                     told += 1
         return told

@@ -25,6 +25,8 @@ from cloud.measures import Interval, wilson
 
 Z: Final = 1.959964
 """Two-sided 95 %."""
+LEAST_CHANCE: Final = 1e-6
+"""Devices round to it: a smaller one is no device's word, and its weight would be without bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Drawn:
     device: str
     model: str
     chance: float
-    """With which it was drawn, above 0, to 1."""
+    """With which it was drawn, `LEAST_CHANCE` to 1."""
     said: str | None
     """The device's answer to the sighting; None: nothing of the profile."""
     outcome: str | None

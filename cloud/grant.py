@@ -37,10 +37,15 @@ def share_out(cap_usd: float, devices: int, paid: Paid) -> Grant | None:
     return Grant(usd_per_day=cap_usd * GRANTED / devices, usd_per_look=paid.usd / paid.looks)
 
 
-def granted(body: AdviceBody | None, grant: Grant | None) -> AdviceBody | None:
-    """Return advice with a grant; a grant alone is advice too; None: nothing to say."""
+def granted(
+    body: AdviceBody | None, grant: Grant | None, before: Grant | None = None
+) -> AdviceBody | None:
+    """Return advice with a grant; None: nothing to say.
+
+    A grant alone is advice too, and so is that the one of `before` no longer holds.
+    """
     if grant is None:
-        return body
+        return AdviceBody() if body is None and before else body
     return (body or AdviceBody()).model_copy(update={"grant": grant})
 
 

@@ -15,6 +15,7 @@ from agent.contract.ids import CameraName, DeviceId, ItemId
 from agent.contract.redact import redacted
 
 MAX_JSON_BYTES: Final = 64 * 1024
+MAX_JSON_DEPTH: Final = 16
 SCHEMA: Final = 1
 NONE_OF_THESE: Final = "none-of-these"
 """Answer of a labeller, and last label of a model, for what is none of the profile's classes."""
@@ -91,7 +92,7 @@ class LookMeta(Message):
     """What the device reckons the look to be worth; an audited one is worth 1, for a sample with
     holes proves nothing. The least are evicted first where there is no room for all."""
     sighting_label: Label | None = None
-    """The device's answer to the sighting as a whole when it asked; None: not told."""
+    """The device's answer to the sighting, so far, when it asked; None: not told."""
     audit_share: Score = 0.0
     """The chance with which this sighting was drawn for the audit; 0: it could not be."""
     audited: bool = False
@@ -259,21 +260,44 @@ def from_json(kind: type[M], payload: bytes, max_bytes: int = MAX_JSON_BYTES) ->
     """Decode and validate a JSON message.
 
     Raises:
-        BadContentError: too big, not JSON, nested too deep, or not a `kind`.
+        BadContentError: too big, not JSON, nested too deep, not a `kind`, or nothing that could
+            be written again (JSON can name half a character, which no UTF-8 holds).
     """
     if len(payload) > max_bytes:
         raise BadContentError(f"{kind.__name__}: {len(payload)} bytes, at most {max_bytes}")
     try:
-        return kind.model_validate(json.loads(payload))
+        value = json.loads(payload)
+        _check_depth(value)
+        message = kind.model_validate(value)
+        to_json(message)  # What is taken is stored and passed on: now is the time to refuse it.
     except (ValidationError, ValueError, RecursionError) as error:
         raise BadContentError(f"{kind.__name__}: {first_problem(error)}") from error
+    return message
+
+
+def _check_depth(value: object) -> None:
+    level = [value]
+    for _ in range(MAX_JSON_DEPTH):
+        inner = (
+            item.values() if isinstance(item, dict) else item
+            for item in level
+            if isinstance(item, dict | list)
+        )  # fmt: skip
+        level = [item for items in inner for item in items]
+        if not level:
+            return
+    raise ValueError(f"nested deeper than {MAX_JSON_DEPTH}")
 
 
 def first_problem(error: Exception) -> str:
     """Say the first problem of a validation error in one line: place, what is wrong, value.
 
-    Of a problem of the whole, only what is wrong.
+    Of a problem of the whole, only what is wrong. Printable characters only: it is stored.
     """
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in _problem(error))
+
+
+def _problem(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return " ".join(str(error).split())[:200] or type(error).__name__
     problem = error.errors(include_url=False)[0]

@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy.engine import Engine
 
-from cloud.audit import Drawn, Estimate, estimate, one_each
+from agent.contract.errors import BadContentError
+from cloud.audit import LEAST_CHANCE, Drawn, Estimate, estimate, one_each
 from cloud.config import CloudConfig
 from cloud.database import open_database, reading, transaction
 from cloud.measures import Interval
-from cloud.schema import looks
+from cloud.schema import devices, looks
 
 SHORT = 8
 """Digits of a model's version that are shown."""
@@ -82,19 +83,35 @@ def show_audit(
     by_device: bool = False,
     as_json: bool = False,
 ) -> None:
-    """Print what the audit says; see `audit_lines`."""
+    """Print what the audit says; see `audit_lines`.
+
+    Raises:
+        BadContentError: there is no such device.
+    """
     engine = open_database(config.database, create=False)
     try:
+        if device and not _is_there(engine, devices, devices.c.device == device):
+            raise BadContentError(f"{device}: no such device was heard; `fleet show` lists them")
+        ever = _is_there(engine, looks, looks.c.audited)
         lines = audit_lines(engine, since, device, labeller_error, by_device=by_device)
     finally:
         engine.dispose()
     if as_json:
         console.print_json(json.dumps([asdict(line) for line in lines]))
     elif not lines:
-        console.print("nothing was drawn for the audit yet: see the setting audit_share")
+        where = f" on {device}" if device else ""
+        console.print(
+            f"nothing that was drawn for the audit{where} came in that time: see --days" if ever
+            else "nothing was drawn for the audit yet: see the setting audit_share"
+        )  # fmt: skip
     else:
         console.print(_table(lines))
         _print_words(lines, console, labeller_error)
+
+
+def _is_there(engine: Engine, table: sa.Table, where: sa.ColumnElement[bool]) -> bool:
+    with transaction(reading(engine)) as connection:
+        return connection.execute(sa.select(table).where(where).limit(1)).first() is not None
 
 
 def _drawn(engine: Engine, where: Sequence[sa.ColumnElement[bool]]) -> list[Drawn]:
@@ -104,7 +121,7 @@ def _drawn(engine: Engine, where: Sequence[sa.ColumnElement[bool]]) -> list[Draw
             c.sighting_id, c.device, c.model, c.audit_share, c.sighting_label, c.device_label,
             c.outcome, c.label,
         )
-        .where(c.audited, c.audit_share > 0, *where)
+        .where(c.audited, c.audit_share >= LEAST_CHANCE, *where)
         .order_by(c.captured_at, c.look_id)
     )  # fmt: skip
     with transaction(reading(engine)) as connection:

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ class Asking:
 
     def __init__(self) -> None:
         self.counters = Counters()
-        self.levels = (1.0, 2.0, None)
+        self.levels: tuple[float, float, None] = (1.0, 2.0, None)
         self.memory = {"bar": [0.5]}
 
 
@@ -22,12 +23,18 @@ class Book:
 
     def __init__(self) -> None:
         self.written: list[dict[str, Any]] = []
+        self.jotted: list[dict[str, Any]] = []
         self.full = False
 
     def remember(self, **facts: Any) -> None:
         if self.full:
             raise UnavailableError("disk full")
         self.written.append(facts)
+
+    def jot(self, **facts: Any) -> None:
+        if self.full:
+            raise UnavailableError("disk full")
+        self.jotted.append(facts)
 
 
 def made() -> tuple[Saver, Asking, Book, FakeClock]:
@@ -56,6 +63,17 @@ def test_what_was_spent_is_soon_on_disk_and_its_memory_later() -> None:
     assert "asked" in book.written[-1]
 
 
+def test_what_was_spent_is_written_at_once_and_only_then() -> None:
+    saver, asking, book, clock = made()
+    for step in range(20):
+        asking.counters.kept += step in (2, 5)
+        saver.step()
+        assert len(book.jotted) == (step >= 2) + (step >= 5)
+        clock.pass_(0.5)
+    assert not book.written, "nothing was synced yet"
+    assert book.jotted == [{"budget": (1.0, 2.0, None)}] * 2
+
+
 def test_at_the_end_all_is_written() -> None:
     saver, _, book, _ = made()
     saver.save()
@@ -71,6 +89,28 @@ def test_a_full_disk_is_tried_again() -> None:
     book.full = False
     saver.step()
     assert len(book.written) == 1
+
+
+def test_a_crash_loop_spends_no_more_than_the_budget(tmp_path: Path) -> None:
+    # Each life is killed half a second after its last look: it leaves what was jotted.
+    asked = 0
+    for life in range(6):
+        notebook, clock = Notebook(tmp_path / "live"), FakeClock()
+        left = (notebook.fact("budget") or [5.0])[0]
+        asking = Asking()
+        saver = Saver(cast("Any", asking), notebook, clock)
+        for _ in range(3):
+            if left >= 1.0:
+                left, asked = left - 1.0, asked + 1
+                asking.counters.kept += 1
+                asking.levels = (left, 0.0, None)
+            saver.step()
+            clock.pass_(0.5)
+        shutil.copytree(tmp_path / "live", tmp_path / f"killed-{life}")
+        notebook.close()
+        shutil.rmtree(tmp_path / "live")
+        (tmp_path / f"killed-{life}").rename(tmp_path / "live")
+    assert asked == 5
 
 
 def test_a_notebook_takes_it(tmp_path: Path) -> None:

@@ -102,6 +102,22 @@ def test_grants_can_be_switched_off(engine: Engine, config: CloudConfig) -> None
     assert adviser(engine, quiet, FakeClock()).step() == 0
 
 
+def test_a_grant_that_no_longer_holds_is_taken_back_once(
+    engine: Engine, config: CloudConfig
+) -> None:
+    quiet = config.model_copy(update={"advice": config.advice.model_copy(update={"grants": False})})
+    hear(engine, "cam-1")
+    pay(engine, MIN_LOOKS, 0.001)
+    clock = FakeClock()
+    assert adviser(engine, config, clock).step() == 1
+    clock.pass_(60.0)
+    off = adviser(engine, quiet, clock)
+    assert off.step() == 1
+    assert told(engine)["cam-1"] == AdviceBody()
+    clock.pass_(config.advice.expires_s)
+    assert off.step() == 0, "nothing to say is not said again"
+
+
 def test_only_doubt_and_chance_are_fair(engine: Engine, config: CloudConfig) -> None:
     sent = {
         0: look(0, margin=0.3),

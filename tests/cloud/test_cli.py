@@ -146,8 +146,30 @@ def test_audit_tells_the_error_of_all_from_those_drawn(
     ]  # fmt: skip
     assert "01234567 cam-1: 3 of 103 are open" in shown
     assert len(json.loads(called("audit", *where, "--device", "cam-2", "--json").stdout)) == 1
-    nothing = called("audit", "--state-dir", config.state_dir, "--days", 0)
-    assert "nothing was drawn" in nothing.stdout
+    for more in ((), ("--device", "cam-2")):
+        nothing = called("audit", "--state-dir", config.state_dir, "--days", 0, *more)
+        assert "came in that time" in " ".join(nothing.stdout.split())
+    nobody = called("audit", *where, "--device", "nope")
+    assert nobody.returncode == 1
+    assert "no such device" in nobody.stderr
+
+
+def test_audit_without_any_drawn_names_the_setting(called: Call, stocked: Path) -> None:
+    assert "audit_share" in called("audit", "--state-dir", stocked).stdout
+
+
+def test_audit_bears_a_chance_that_no_device_gives(called: Call, tmp_path: Path) -> None:
+    config = config_for(tmp_path)
+    engine = open_database(config.database)
+    sent = [look(n, audited=True, audit_share=share) for n, share in enumerate((1e-200, 1e-6))]
+    stock(engine, Blobs(config.objects), *sent)
+    with engine.begin() as connection:
+        connection.execute(looks.update().values(outcome="none"))
+    engine.dispose()
+    (line,) = json.loads(
+        called("audit", "--state-dir", config.state_dir, "--days", 100_000, "--json").stdout
+    )
+    assert line["estimate"]["drawn"] == 1
 
 
 def test_keys_init_says_what_goes_where(called: Call, tmp_path: Path) -> None:

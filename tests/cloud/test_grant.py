@@ -27,6 +27,7 @@ def test_no_money_is_a_grant_of_none() -> None:
 def test_a_grant_rides_on_advice_or_alone() -> None:
     grant = Grant(usd_per_day=0.1, usd_per_look=0.001)
     assert granted(None, None) is None
+    assert granted(None, None, before=grant) == AdviceBody(), "it is taken back"
     alone = granted(None, grant)
     assert alone
     assert (alone.grant, alone.based_on) == (grant, 0)

@@ -235,3 +235,28 @@ def test_labels_of_any_editor() -> None:
     for bad in (b"", b"\n\n", b"\xff\xfe", b"x\n" * 10_001):
         with pytest.raises(BadContentError, match="labels"):
             parse_labels(bad)
+
+
+HALF_A_CHARACTER = r'"\ud800"'
+NESTED = "[" * 400 + "]" * 400
+
+
+@pytest.mark.parametrize("value", [HALF_A_CHARACTER, f"{{{HALF_A_CHARACTER}: 1}}", NESTED])
+def test_what_cannot_be_written_again_is_refused(value: str) -> None:
+    report = '{"device": "cam-1", "at": 1, "agent": "1", "profile": "p", "model": "m", "config": '
+    assert from_json(Reported, f'{report} {{"a": ["b", 1]}}}}'.encode()).config == {"a": ["b", 1]}
+    with pytest.raises(BadContentError):
+        from_json(Reported, f'{report} {{"a": {value}}}}}'.encode())
+
+
+def test_a_problem_is_told_in_characters_that_can_be_stored() -> None:
+    body = telemetry_with(r'{"\ud800\u0000": -1}')
+    with pytest.raises(BadContentError) as caught:
+        from_json(Telemetry, body)
+    assert str(caught.value).isprintable()
+
+
+def telemetry_with(dropped: str) -> bytes:
+    zero = ("at", "uptime_s", "frames", "fps", "invoke_ms", "sightings", "looks_kept")
+    zeros = "".join(f'"{name}": 0, ' for name in (*zero, "spool_looks", "spool_bytes"))
+    return f'{{"device": "cam-1", {zeros} "spool_evicted": 0, "looks_dropped": {dropped}}}'.encode()

@@ -2,6 +2,11 @@
 
 lost = ledger - store - evicted. A look counts as stored only where its row leads to the picture
 whose hash it names. Nothing here believes a counter of the programs under test.
+
+Two things it does not hold against a run. A look that was evicted and is stored nevertheless (it
+was on its way, or its receipt was) is no loss: it is a figure, `evicted_stored`. And a spool notes
+as accepted, at each start, all files that it finds, for a crash may come between file and ledger:
+so a file from nowhere in a spool's folder is in its ledger, and never a phantom.
 """
 
 import hashlib
@@ -25,6 +30,8 @@ class Count:
     accepted: int
     stored: int
     evicted: int
+    evicted_stored: int
+    """Given up by the device, though the store has them."""
     lost: frozenset[str]
     doubled: frozenset[str]
     """In two rows or two shards."""
@@ -53,6 +60,7 @@ def recount(devices: Iterable[Path], cloud: Path) -> Count:
         accepted=len(accepted),
         stored=len(whole),
         evicted=len(evicted),
+        evicted_stored=len(evicted & whole),
         lost=frozenset(accepted - whole - evicted),
         doubled=frozenset(i for i, n in (found | members).items() if n > 1),
         phantoms=frozenset((found.keys() | members.keys()) - accepted),
@@ -83,7 +91,8 @@ def judge(
     """
     case.record(
         lost=len(count.lost), dup=len(count.doubled), phantom=len(count.phantoms), kills=kills,
-        looks=count.accepted, evicted=count.evicted, **figures,
+        looks=count.accepted, evicted=count.evicted, evicted_stored=count.evicted_stored,
+        **figures,
     )  # fmt: skip
     assert count.accepted, "nothing was accepted: the row proves nothing"
     assert not count.lost, f"lost: {sorted(count.lost)[:5]}"

@@ -91,6 +91,14 @@ def test_evicted_is_not_lost_and_still_counts(run: Run) -> None:
         judge(Case("x", 1, "short"), count)
 
 
+def test_evicted_and_yet_stored_is_told(run: Run) -> None:
+    run.store("1.tar", "a", "b", "c")
+    run.evict("b")
+    case = Case("x", 1, "short")
+    judge(case, run.count(), evicted=True)
+    assert (case.figures["lost"], case.figures["evicted_stored"]) == (0, 1)
+
+
 def test_a_row_whose_picture_is_not_there_is_lost(run: Run) -> None:
     run.store("1.tar", "a", "b")
     run.row("c", "2.tar")

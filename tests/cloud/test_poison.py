@@ -1,0 +1,40 @@
+"""One device's reports stop nobody else's looks."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from agent.contract.codec import encode_look
+from cloud.bus import Arrived
+from cloud.schema import devices, looks, quarantine
+from tests.cloud.taking import Taking
+from tests.makers import look
+
+GOOD = 600
+NESTED = "[" * 400 + "]" * 400
+TOO_DEEP = "[" * 30_000 + "]" * 30_000
+
+
+@pytest.mark.parametrize("value", [r'"\ud800"', r'{"\ud800": 1}', NESTED, TOO_DEEP])
+def test_a_report_that_cannot_be_stored_is_set_aside_alone(
+    engine: Engine, tmp_path: Path, value: str
+) -> None:
+    report = (
+        '{"device": "evil", "at": 1, "agent": "1", "profile": "p", "model": "m",'
+        f' "config": {{"a": {value}}}}}'
+    ).encode()
+    messages = [
+        Arrived("secondlook/cam-1/look", encode_look(look(n)), 1, n, 1) for n in range(GOOD)
+    ]
+    for at in (500, 350, 200, 50):
+        messages.insert(at, Arrived("secondlook/evil/reported", report, 1, GOOD + at, 1))
+    Taking(engine, tmp_path).arrive(messages)
+    with engine.connect() as connection:
+        stored = connection.execute(sa.select(sa.func.count()).select_from(looks)).scalar_one()
+        aside = connection.execute(sa.select(quarantine.c.device)).scalars().all()
+        known = connection.execute(sa.select(devices.c.device)).scalars().all()
+    assert stored == GOOD
+    assert aside == ["evil"] * 4
+    assert known == ["cam-1"]
