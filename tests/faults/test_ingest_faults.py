@@ -83,7 +83,10 @@ def test_same_id_other_bytes(
     count = case.size(100, 2_000)
     first = [look(n) for n in range(count)]
     second = [Look(item.meta, jpeg(n + 7)) for n, item in enumerate(first)]
-    with ingesting(mosquitto, engine, tmp_path) as ingest, DeviceSim(mosquitto.port) as device:
+    with (
+        ingesting(mosquitto, engine, tmp_path, quarantine_per_day=10_000) as ingest,
+        DeviceSim(mosquitto.port) as device,
+    ):
         device.send(*first)
         wait_until(lambda: device.waiting == 0, LIMIT_S)
         # Some of the first ones again in between: they are receipted, not refused.
