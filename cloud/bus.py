@@ -100,7 +100,7 @@ class Bus:
         self.link.start()
 
     def wait(self, timeout_s: float) -> None:
-        """Wait for the connection.
+        """Wait until the broker has let us in and knows what we want to hear.
 
         Raises:
             UnavailableError: there was none in time.
@@ -161,7 +161,7 @@ class Bus:
         self.link.ack(m.mid for m in messages if m.qos and m.connection == now)
 
     def _on_change(self) -> None:
-        if self.link.connected:
+        if self.link.connected and self.link.subscribed:
             self._up.set()
         else:
             self._up.clear()

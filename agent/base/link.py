@@ -100,6 +100,8 @@ class Link:
         self._wakers: tuple[socket.socket, socket.socket] | None = None
         """What is written into the second wakes the thread, which waits at the first."""
         self.connections = 0
+        self.subscribed = False
+        """The broker has answered the subscriptions of the latest connection."""
         self.max_packet: int | None = None
         """The broker's limit on one packet, where it told one (MQTT 5)."""
         self.failures = 0
@@ -253,6 +255,7 @@ class Link:
         client.take = self._callbacks.take
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
+        client.on_subscribe = lambda *_: self._on_subscribed()
         client.on_message = self._on_message
         client.on_publish = lambda _c, _d, mid, code, _p: self._callbacks.published(mid, code)
         # With it, paho leaves all writing to our thread and only asks for it.
@@ -276,10 +279,15 @@ class Link:
         self.max_packet = getattr(properties, "MaximumPacketSize", None)
         if self._plan.subscriptions:
             client.subscribe(list(self._plan.subscriptions))
+        self.subscribed = not self._plan.subscriptions
         self._up_at = time.monotonic()
         self.connections += 1
         self.problem = ""
         log.info("broker_connected client=%s n=%d", self._plan.client_id, self.connections)
+        self._callbacks.changed()
+
+    def _on_subscribed(self) -> None:
+        self.subscribed = True
         self._callbacks.changed()
 
     def _on_disconnect(
