@@ -1,15 +1,20 @@
 """One device's reports stop nobody else's looks."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from agent.contract.codec import encode_look
+from agent.contract.messages import Reported, to_json
 from cloud.bus import Arrived
 from cloud.schema import devices, looks, quarantine
 from tests.cloud.taking import Taking
+from tests.cloud.test_ingest import ingesting, rows
+from tests.conftest import Mosquitto
+from tests.device_sim import DeviceSim, wait_until
 from tests.makers import look
 
 GOOD = 600
@@ -38,3 +43,26 @@ def test_a_report_that_cannot_be_stored_is_set_aside_alone(
     assert stored == GOOD
     assert aside == ["evil"] * 4
     assert known == ["cam-1"]
+
+
+def test_a_report_that_fails_while_it_is_stored_is_set_aside_alone(
+    mosquitto: Mosquitto, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def buggy(message: Any) -> bytes:
+        if isinstance(message, Reported) and message.device == "evil":
+            raise ZeroDivisionError("a bug")
+        return to_json(message)
+
+    monkeypatch.setattr("cloud.store.to_json", buggy)
+    with (
+        ingesting(mosquitto, engine, tmp_path),
+        DeviceSim(mosquitto.port, "evil") as other,
+        DeviceSim(mosquitto.port) as device,
+    ):
+        device.send(*(look(n) for n in range(GOOD)))
+        other.report()
+        wait_until(lambda: device.waiting == 0)
+        wait_until(lambda: rows(engine, quarantine) != [])
+    aside = {(row.device, row.reason) for row in rows(engine, quarantine)}
+    assert aside == {("evil", "ZeroDivisionError: a bug")}
+    assert len(rows(engine, looks)) == GOOD
