@@ -181,9 +181,10 @@ def figures(day: Day) -> dict[str, Any]:
     missed = {i for i, (at, _) in day.made.items() if AWAY_S[0] <= at < AWAY_S[1]}
     arrived = missed & stored.keys()
     drained_at = max(stored[i] for i in arrived)
-    # Of those made meanwhile, as many of the best as arrived at all.
-    best = set(sorted(missed, key=lambda i: -day.made[i][1])[: len(arrived)])
-    order = [round(1_000 * day.made[i][1]) for i in dict.fromkeys(day.wire.order) if i in arrived]
+    value = {i: round(1_000 * worth) for i, (_, worth) in day.made.items()}
+    # Of those made meanwhile, as many of the best as arrived at all; equals are as good.
+    least = sorted((value[i] for i in missed), reverse=True)[len(arrived) - 1]
+    order = [value[i] for i in dict.fromkeys(day.wire.order) if i in arrived]
     took = {i: at - day.made[i][0] for i, at in stored.items()}
     quiet = [s for i, s in took.items() if day.made[i][0] < AWAY_S[0] - 60]
     beside = [s for i, s in took.items() if back <= day.made[i][0] < drained_at]
@@ -197,7 +198,7 @@ def figures(day: Day) -> dict[str, Any]:
         "spool_bound": SPOOL_BYTES,
         "missed": len(missed),
         "arrived_of_missed": len(arrived),
-        "best_that_fit_arrived": round(len(best & arrived) / len(best), 4),
+        "best_that_fit_arrived": round(sum(value[i] >= least for i in arrived) / len(arrived), 4),
         "backlog_steps_in_order": round(float(np.mean(np.diff(order) <= 0)), 4),
         "drain_s": round(drained_at - back, 1),
         "live_while_draining": len(beside),
