@@ -104,7 +104,8 @@ class Sending:
         if since is not None and self._clock.monotonic() - since > SILENT_S:
             return "no receipts, though the broker takes our looks: does the cloud worker run?"
         if self._held:
-            return f"{len(self._held)} looks are held back: {next(iter(self._held.values()))}"
+            first = next(iter(self._held.values()))
+            return f"looks held back: {len(self._held)} ({first})"
         return ""
 
     def step(self) -> None:

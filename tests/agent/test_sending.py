@@ -193,7 +193,7 @@ def test_what_cannot_be_made_to_fit_is_held_back_and_the_others_go(bench: Bench)
     bench.spool.put([look(1, top=many), look(2)])
     bench.broker.link.max_packet = len(encode_look(look(2))) + TOPIC_BYTES
     assert bench.step() == [an_id(2)]
-    assert "1 looks are held back: the broker takes no more than" in bench.sending.problem
+    assert "looks held back: 1 (the broker takes no more than" in bench.sending.problem
     assert (bench.spool.totals()[0], bench.spool.evicted) == (2, 0), "nothing is given up"
     bench.broker.link.max_packet = None
     bench.sending.reconnected()

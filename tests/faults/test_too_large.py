@@ -144,7 +144,7 @@ def test_can_never_fit(case: Case, tmp_path: Path, mosquitto: Mosquitto) -> None
         count = drained(device)
     case.record(1, disconnects=connections - 1)
     judge(case, count)
-    assert any("1 looks are held back: the broker takes no more than" in words for words in told)
+    assert any("looks held back: 1 (the broker takes no more than" in words for words in told)
     assert (connections, count.stored) == (1, BEHIND + 1)
 
 
