@@ -104,6 +104,7 @@ class Pipeline:
             Bar.restored(saved.get("bar", ())),
             Asked.restored(saved.get("asked")),
         )
+        self._asking = False
         self.counters = Counters()
 
     @property
@@ -120,7 +121,8 @@ class Pipeline:
     @property
     def holding(self) -> bool:
         """True while views wait for better ones: what is held is not accepted yet."""
-        return any(len(lane.views) for lane in self._lanes.values())
+        # In this order: what left the views while we looked is being asked about by then.
+        return any(len(lane.views) for lane in self._lanes.values()) or self._asking
 
     def step(self, frame: Frame) -> None:
         """Take one frame along the straight line."""
@@ -224,8 +226,10 @@ class Pipeline:
                 record.sighting_label = sighting.label
         if lane.views:
             ended = {sighting.sighting_id for sighting in closed}
+            self._asking = True
             for view in lane.views.due(ended, now, hold_s):
                 self._ask(view, lane.records[view.sighting_id], now)
+            self._asking = False
 
     def _ask(self, view: View, record: Record, now: float) -> None:
         """Give a view to the journal, where it is chosen or was drawn for the audit."""

@@ -176,6 +176,26 @@ def test_at_the_end_everything_held_goes_to_the_journal(tmp_path: Path) -> None:
         assert not one.pipeline.holding
 
 
+def test_it_holds_until_the_journal_has_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with line(tmp_path) as one:
+        for n in range(3):
+            one.see(sight(n))
+        add, holding = one.journal.add, list[bool]()
+
+        def watched(item: Look | Note) -> bool:
+            if isinstance(item, Look):
+                holding.append(one.pipeline.holding)
+            return add(item)
+
+        monkeypatch.setattr(one.journal, "add", watched)
+        one.pipeline.flush()
+        assert holding
+        assert all(holding)
+        assert not one.pipeline.holding
+
+
 def test_stills_are_asked_about_at_once(tmp_path: Path) -> None:
     with line(tmp_path, hold_s=60.0) as one:
         for n in range(5):
