@@ -15,7 +15,7 @@ from paho.mqtt import client as mqtt
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.base.client import Plan
-from agent.base.link import Callbacks, Link
+from agent.base.link import Callbacks, Link, Linked
 from agent.contract.config import BrokerConfig
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Acked:
     reason: str
 
 
-class Session:
+class Session(Linked):
     """One client of the broker, reconnecting for ever.
 
     Args:
@@ -83,21 +83,6 @@ class Session:
         )
         callbacks = Callbacks(self._on_message, self._on_published, self.wake.set)
         self.link = Link(plan, callbacks, rng)
-
-    @property
-    def connected(self) -> bool:
-        """True between CONNACK and the end of the connection."""
-        return self.link.connected
-
-    @property
-    def problem(self) -> str:
-        """What keeps us from the broker; empty while connected."""
-        return self.link.problem
-
-    @property
-    def connections(self) -> int:
-        """Number of the connection, counted from 1."""
-        return self.link.connections
 
     @property
     def room(self) -> int:

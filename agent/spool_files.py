@@ -71,17 +71,17 @@ def find_looks(looks: Path) -> Iterator[tuple[FileName, int]]:
     """
     with os.scandir(looks) as entries:
         for entry in entries:
-            name = _NAME.match(entry.name)
+            name = _name_of(entry)
             if entry.name.endswith(".tmp"):
                 _clear(Path(entry.path))
-            elif not name or not entry.is_file(follow_symlinks=False):
+            elif not name:
                 if not entry.name.endswith(BAD_SUFFIX):
                     log.warning("spool_stranger file=%s: left alone", entry.path)
             elif (size := entry.stat().st_size) == 0:
                 log.warning("spool_file_empty file=%s", entry.name)
                 _clear(Path(entry.path))
             else:
-                yield FileName(name[1], int(name[2])), size
+                yield name, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +108,8 @@ def read_spool(folder: Path) -> list[WaitingLook]:
     try:
         with os.scandir(looks) as entries:
             for entry in entries:
-                match = _NAME.match(entry.name)
-                if match and entry.is_file(follow_symlinks=False):
+                if name := _name_of(entry):
                     with suppress(FileNotFoundError):  # receipted meanwhile
-                        name = FileName(match[1], int(match[2]))
                         found.append(WaitingLook(name, entry.stat().st_size))
     except OSError as error:
         raise UnavailableError(f"{looks}: {error.strerror}; has the agent run here?") from error
@@ -154,6 +152,14 @@ def _rename_old(looks: Path) -> None:
             value = round(1_000 * (1.0 - look.meta.margin))
             path.rename(looks / str(FileName(look.meta.look_id, value)))
     sync_folder(looks)
+
+
+def _name_of(entry: "os.DirEntry[str]") -> FileName | None:
+    """Read a look's file name; None for anything else, also where it only bears such a name."""
+    match = _NAME.match(entry.name)
+    if match and entry.is_file(follow_symlinks=False):
+        return FileName(match[1], int(match[2]))
+    return None
 
 
 def _decoded(payload: bytes) -> Look | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from agent.base.client import SESSION_EXPIRY_S, Plan
-from agent.base.link import Callbacks, Link
+from agent.base.link import Callbacks, Link, Linked
 from agent.contract.config import BrokerConfig
 from agent.contract.errors import UnavailableError
 
@@ -34,7 +34,7 @@ class Arrived(NamedTuple):
     """Which connection it came on: a message of an earlier one comes again."""
 
 
-class Bus:
+class Bus(Linked):
     """One client of the broker, reconnecting for ever.
 
     Args:
@@ -74,21 +74,6 @@ class Bus:
         )
         callbacks = Callbacks(take=self._on_message, changed=self._on_change)
         self.link = Link(plan, callbacks, random.Random())  # noqa: S311 - spreads reconnects
-
-    @property
-    def connected(self) -> bool:
-        """True between CONNACK and the end of the connection."""
-        return self.link.connected
-
-    @property
-    def problem(self) -> str:
-        """What keeps us from the broker; empty while connected."""
-        return self.link.problem
-
-    @property
-    def connections(self) -> int:
-        """Number of the connection, counted from 1."""
-        return self.link.connections
 
     @property
     def held_bytes(self) -> int:

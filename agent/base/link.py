@@ -308,3 +308,24 @@ class Link:
         level = logging.DEBUG if expected else logging.WARNING
         log.log(level, "broker_%s url=%s", problem.replace(": ", " "), self._plan.broker.url)
         self.problem = problem
+
+
+class Linked:
+    """What every owner of a link tells of it."""
+
+    link: Link
+
+    @property
+    def connected(self) -> bool:
+        """True between CONNACK and the end of the connection."""
+        return self.link.connected
+
+    @property
+    def problem(self) -> str:
+        """What keeps us from the broker; empty while connected."""
+        return self.link.problem
+
+    @property
+    def connections(self) -> int:
+        """Number of the connection, counted from 1."""
+        return self.link.connections
